@@ -1,0 +1,39 @@
+# Every target sets up what is missing; nothing but Python 3.11 to 3.13 is assumed.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+AZURITE := sandbox/azurite/node_modules/.ready
+
+.PHONY: demo serve test lint bench clean
+
+demo: $(READY) $(AZURITE)
+	@$(BIN)/python -m sandbox demo
+
+serve: $(READY) $(AZURITE)
+	@$(BIN)/python -m sandbox serve $(ARGS)
+
+test: $(READY) $(AZURITE)
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY) $(AZURITE)
+	$(BIN)/python -m tests.bench $(ARGS)
+
+$(READY): requirements.txt requirements-dev.txt
+	@echo "Setting up .venv (once, about a minute)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+$(AZURITE): sandbox/azurite/package.json sandbox/azurite/package-lock.json $(READY)
+	@echo "Setting up Azurite (once)"
+	@$(BIN)/python -m sandbox.azurite
+	@touch $@
+
+clean:
+	rm -rf .venv sandbox/azurite/node_modules

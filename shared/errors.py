@@ -1,0 +1,222 @@
+"""The errors of Realign.
+
+Every message is a sentence for an operator: what happened, to which system or object, and what to do next. It never
+holds a secret, and whatever a vendor answered is cut and scrubbed before it gets here.
+
+    RealignError
+    ├── InvalidRequest            400  the caller's input; ``field`` names the part
+    ├── NotAuthenticated          401
+    ├── NotAllowed                403
+    ├── NotFound                  404
+    ├── MethodNotAllowed          405
+    ├── Conflict                  409
+    │   ├── ProfileInvalid             the profile file has errors
+    │   ├── NotAvailableYet            the profile or request asks for what this version does not do
+    │   ├── ProfileBusy                another run is at work and the caller asked not to wait
+    │   ├── EditedElsewhere            a row changed between read and write
+    │   └── LockLost                   this worker may no longer write: another one took over
+    ├── IdempotencyMismatch       422  the key came with another body
+    ├── TooManyRequests           429
+    ├── SettingsInvalid           500  app settings are missing or wrong; ``problems`` has one sentence each
+    ├── PlanImpossible            409  the inputs were read, but do not allow a plan (a scope that cannot be met)
+    └── Upstream                  502  an outside system; ``retryable`` says whether trying again can help
+        ├── CitrixError                carries Citrix's transaction id
+        ├── PrismError
+        ├── VaultError
+        └── StorageError
+"""
+
+from __future__ import annotations
+
+
+class RealignError(Exception):
+    """Base of all expected failures. ``str(error)`` is the sentence for people."""
+
+    status: int = 500
+    code: str = "internal-error"
+    title: str = "Internal error"
+    retryable: bool = False
+
+
+class InvalidRequest(RealignError):
+    """The caller's input does not validate. ``field`` names the offending part, for example ``scope.machines``."""
+
+    status = 400
+    code = "invalid-request"
+    title = "The request is not valid"
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class NotAuthenticated(RealignError):
+    status = 401
+    code = "not-authenticated"
+    title = "Sign-in needed"
+
+
+class NotAllowed(RealignError):
+    status = 403
+    code = "not-allowed"
+    title = "Not allowed"
+
+
+class NotFound(RealignError):
+    status = 404
+    code = "not-found"
+    title = "Not found"
+
+
+class MethodNotAllowed(RealignError):
+    """``allowed`` goes into the ``Allow`` header."""
+
+    status = 405
+    code = "method-not-allowed"
+    title = "Method not allowed"
+
+    def __init__(self, message: str, *, allowed: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.allowed = allowed
+
+
+class Conflict(RealignError):
+    status = 409
+    code = "conflict"
+    title = "Conflict"
+
+
+class ProfileInvalid(Conflict):
+    """``errors`` are the profile's validation errors, one sentence each."""
+
+    code = "profile-invalid"
+    title = "The profile has errors"
+
+    def __init__(self, message: str, *, errors: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.errors = errors
+
+
+class NotAvailableYet(Conflict):
+    """``features`` are the parts of the profile or request that this version does not do."""
+
+    code = "not-available-yet"
+    title = "Not available yet"
+
+    def __init__(self, message: str, *, features: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.features = features
+
+
+class ProfileBusy(Conflict):
+    """``run_id`` is the run that is at work."""
+
+    code = "profile-busy"
+    title = "Another run is at work"
+
+    def __init__(self, message: str, *, run_id: str) -> None:
+        super().__init__(message)
+        self.run_id = run_id
+
+
+class EditedElsewhere(Conflict):
+    code = "edited-elsewhere"
+    title = "Changed in the meantime"
+    retryable = True
+
+
+class LockLost(Conflict):
+    code = "lock-lost"
+    title = "The lock was lost"
+
+
+class IdempotencyMismatch(RealignError):
+    status = 422
+    code = "idempotency-mismatch"
+    title = "Idempotency-Key used with another body"
+
+
+class TooManyRequests(RealignError):
+    """``retry_after`` is in seconds."""
+
+    status = 429
+    code = "too-many-requests"
+    title = "Too many requests"
+    retryable = True
+
+    def __init__(self, message: str, *, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class SettingsInvalid(RealignError):
+    """``problems`` holds one sentence for each app setting that is missing or wrong."""
+
+    code = "settings-invalid"
+    title = "App settings are missing or wrong"
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        super().__init__(" ".join(problems))
+        self.problems = problems
+
+
+class PlanImpossible(RealignError):
+    """Everything was read, but no plan can be made from it: the message says what to change."""
+
+    status = 409
+    code = "plan-impossible"
+    title = "No plan can be made"
+
+
+class Upstream(RealignError):
+    """An outside system failed. ``system`` names it with its host, ``kind`` tells the cause apart.
+
+    ``kind`` is one of ``unreachable``, ``timeout``, ``tls``, ``sign-in``, ``forbidden``, ``throttled``, ``failed``
+    (the system answered an error), ``malformed`` (its answer could not be read) and ``misconfigured``.
+    """
+
+    status = 502
+    code = "upstream"
+    title = "An outside system failed"
+
+    def __init__(self, message: str, *, kind: str, system: str = "", retryable: bool = False) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.system = system
+        self.retryable = retryable
+
+
+class CitrixError(Upstream):
+    """``transaction_id`` is what Citrix support asks for (contract ``citrix.md``, section 2.4)."""
+
+    code = "citrix-error"
+    title = "Citrix failed"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: str,
+        system: str = "",
+        retryable: bool = False,
+        transaction_id: str | None = None,
+        http_status: int | None = None,
+    ) -> None:
+        super().__init__(message, kind=kind, system=system, retryable=retryable)
+        self.transaction_id = transaction_id
+        self.http_status = http_status
+
+
+class PrismError(Upstream):
+    code = "prism-error"
+    title = "Prism failed"
+
+
+class VaultError(Upstream):
+    code = "vault-error"
+    title = "Key Vault failed"
+
+
+class StorageError(Upstream):
+    code = "storage-error"
+    title = "Storage failed"

@@ -1,0 +1,95 @@
+"""What only the whole shows: no two machines may stand on one VM after a run (design, section 4, "The whole")."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from heapq import heapify, heappop, heappush
+
+from shared.model import Evidence, Finding, FindingKind, Hosting, Machine, MachineId, VmUuid
+from shared.planning.estate import Estate
+
+
+def settle_conflicts(
+    findings: Mapping[MachineId, Finding], machines: Iterable[Machine], estate: Estate
+) -> dict[MachineId, Finding]:
+    """Turn every remap and every record that would share its VM with another machine into a conflict.
+
+    ``machines`` are all of the site's: a machine that is excluded or out of scope still owns its VM, but keeps its own
+    finding. A machine that becomes a conflict stays where it is, which can put it in another's way, so this goes on
+    until nothing changes; each round settles at least one machine.
+    """
+    result = dict(findings)
+    everyone = {machine.id: machine for machine in machines}
+    standing: dict[VmUuid, set[MachineId]] = {}
+    for machine in everyone.values():
+        position = _position(machine, result)
+        if position.machine_id is not None and position.connection is not None:
+            standing.setdefault(position.machine_id, set()).add(machine.id)
+    crowded = [uuid for uuid, members in standing.items() if len(members) > 1]
+    heapify(crowded)
+    while crowded:
+        uuid = heappop(crowded)
+        members = sorted(standing[uuid])
+        for machine_id, rivals in _rivals([everyone[member] for member in members], result, estate).items():
+            finding = result.get(machine_id)
+            if finding is None or finding.kind in (FindingKind.EXCLUDED, FindingKind.CONFLICT):
+                continue
+            result[machine_id] = _conflict(finding, uuid, rivals)
+            stays = finding.machine.hosting.machine_id
+            if finding.after is not None and stays is not None:
+                standing[uuid].discard(machine_id)
+                standing.setdefault(stays, set()).add(machine_id)
+                if len(standing[stays]) > 1:
+                    heappush(crowded, stays)
+    return result
+
+
+def _position(machine: Machine, findings: Mapping[MachineId, Finding]) -> Hosting:
+    finding = findings.get(machine.id)
+    return finding.after if finding is not None and finding.after is not None else machine.hosting
+
+
+def _rivals(
+    members: list[Machine], findings: Mapping[MachineId, Finding], estate: Estate
+) -> dict[MachineId, list[Machine]]:
+    """Who stands on the same copy as whom. A copy that nobody sees is taken to be any copy of that UUID."""
+    places = {member.id: _copies(_position(member, findings), estate) for member in members}
+    rivals: dict[MachineId, list[Machine]] = {}
+    for member in members:
+        mine = places[member.id]
+        others = [
+            other
+            for other in members
+            if other.id != member.id and (not mine or not places[other.id] or mine & places[other.id])
+        ]
+        if others:
+            rivals[member.id] = others
+    return rivals
+
+
+def _copies(position: Hosting, estate: Estate) -> frozenset[str]:
+    clusters = {reading.name for reading in estate.of_connection(position.connection)}
+    uuid = position.machine_id
+    copies = estate.by_uuid.get(uuid, ()) if uuid is not None else ()
+    return frozenset(copy.vm.cluster_uuid for copy in copies if not clusters.isdisjoint(copy.seen_by))
+
+
+def _conflict(finding: Finding, uuid: VmUuid, rivals: list[Machine]) -> Finding:
+    names = ", ".join(machine.name for machine in rivals[:3]) + (" and others" if len(rivals) > 3 else "")
+    moving = finding.after is not None
+    verb = "would move to" if moving else "stands on"
+    text = f"It {verb} the VM {uuid}, which is, or would become, the VM of {names}. A person has to decide whose it is."
+    evidence = tuple(
+        Evidence("machine", "Citrix", f"{rival.name} ({rival.id}) holds or would hold the VM {uuid}.")
+        for rival in rivals
+    )
+    return replace(
+        finding,
+        kind=FindingKind.CONFLICT,
+        reason="shared-vm",
+        explanation=text,
+        evidence=finding.evidence + evidence,
+        confidence=None,
+        after=None,
+    )

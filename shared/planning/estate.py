@@ -1,0 +1,141 @@
+"""What the clusters of a profile said, indexed for planning: copies of VMs, protection domains, silence.
+
+A *copy* is one VM on one Nutanix cluster, through however many endpoints it is seen. The same UUID on two clusters is
+two copies. What stands on a registered cluster that its Prism Central reports as unavailable is not seen at all: a
+Central goes on listing the VMs of a dead cluster (design, section 4, "Reading").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from shared.model import ClusterReading, Vm, VmUuid
+from shared.planning.names import fold
+
+CopyKey = tuple[VmUuid, str]
+
+
+@dataclass(slots=True, eq=False)
+class Copy:
+    """One VM on one cluster. ``vm`` is the Element's word where an Element sees it; ``seen_by`` keeps profile order."""
+
+    vm: Vm
+    seen_by: tuple[str, ...]
+
+    @property
+    def on(self) -> bool:
+        return self.vm.power == "on"
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotEntry:
+    """A VM in a snapshot of a protection domain that is active on ``cluster_uuid``: what it was called then."""
+
+    domain: str
+    cluster_uuid: str
+    name: str
+
+
+@dataclass(slots=True)
+class Estate:
+    """The index. Built once a plan by ``build_estate``; nothing changes it afterwards."""
+
+    readings: dict[str, ClusterReading]
+    by_uuid: dict[VmUuid, list[Copy]] = field(default_factory=dict)
+    by_name: dict[str, list[Copy]] = field(default_factory=dict)
+    by_bios: dict[VmUuid, list[Copy]] = field(default_factory=dict)
+    parents: set[VmUuid] = field(default_factory=set)
+    snapshots: dict[VmUuid, list[SnapshotEntry]] = field(default_factory=dict)
+    domains_of: dict[CopyKey, list[str]] = field(default_factory=dict)
+    active_on: dict[str, set[str]] = field(default_factory=dict)
+    domain_names: dict[str, str] = field(default_factory=dict)
+    clusters_of: dict[str, tuple[ClusterReading, ...]] = field(default_factory=dict)
+    unavailable: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def one_sided(self, copy: Copy) -> str | None:
+        """The protection domain that holds the copy and is active on its cluster alone, if there is one."""
+        for domain in self.domains_of.get((copy.vm.uuid, copy.vm.cluster_uuid), ()):
+            if len(self.active_on[domain]) == 1:
+                return self.domain_names[domain]
+        return None
+
+    def split(self, copy: Copy) -> str | None:
+        """The protection domain that holds the copy and is active on several clusters, if there is one."""
+        for domain in self.domains_of.get((copy.vm.uuid, copy.vm.cluster_uuid), ()):
+            if len(self.active_on[domain]) > 1:
+                return self.domain_names[domain]
+        return None
+
+    def of_connection(self, connection: str | None) -> tuple[ClusterReading, ...]:
+        """The clusters of the profile behind a hosting connection."""
+        return self.clusters_of.get(fold(connection), ()) if connection is not None else ()
+
+    def silent(self) -> tuple[ClusterReading, ...]:
+        """The clusters from which absence proves nothing: no answer, half an answer, or a part of them down."""
+        return tuple(reading for reading in self.readings.values() if not reading.whole)
+
+
+def build_estate(readings: Iterable[ClusterReading]) -> Estate:
+    """Index what was read. ``readings`` come in the order of the profile's clusters, one a cluster."""
+    ordered = tuple(readings)
+    estate = Estate({reading.name: reading for reading in ordered})
+    for reading in ordered:
+        key = fold(reading.hosting_connection)
+        estate.clusters_of[key] = (*estate.clusters_of.get(key, ()), reading)
+    copies: dict[CopyKey, Copy] = {}
+    for reading in ordered:
+        if not reading.dead:
+            _add_vms(estate, copies, reading)
+            _add_domains(estate, reading)
+    _index(estate, copies)
+    return estate
+
+
+def _add_vms(estate: Estate, copies: dict[CopyKey, Copy], reading: ClusterReading) -> None:
+    down = frozenset(cluster.uuid for cluster in reading.registered if not cluster.available)
+    if down:
+        estate.unavailable[reading.name] = tuple(c.name for c in reading.registered if not c.available)
+    element = reading.api == "element-v2"
+    name = (reading.name,)
+    for vm in reading.vms:
+        if vm.agent or vm.cluster_uuid in down:
+            continue
+        key = (vm.uuid, vm.cluster_uuid)
+        known = copies.get(key)
+        if known is None:
+            copies[key] = Copy(vm, name)
+        elif reading.name not in known.seen_by:
+            if element and estate.readings[known.vm.cluster].api != "element-v2":
+                known.vm = vm
+            known.seen_by = known.seen_by + name
+
+
+def _add_domains(estate: Estate, reading: ClusterReading) -> None:
+    if not reading.registered:
+        return
+    cluster_uuid = reading.registered[0].uuid
+    for domain in reading.domains:
+        if not domain.active:
+            continue
+        key = fold(domain.name)
+        estate.domain_names.setdefault(key, domain.name)
+        estate.active_on.setdefault(key, set()).add(cluster_uuid)
+        for protected in domain.vms:
+            held = estate.domains_of.setdefault((protected.uuid, cluster_uuid), [])
+            if key not in held:
+                held.append(key)
+        for entry in domain.snapshots:
+            estate.snapshots.setdefault(entry.uuid, []).append(SnapshotEntry(key, cluster_uuid, entry.name))
+
+
+def _index(estate: Estate, copies: dict[CopyKey, Copy]) -> None:
+    for copy in copies.values():
+        vm = copy.vm
+        estate.by_uuid.setdefault(vm.uuid, []).append(copy)
+        if vm.name:
+            estate.by_name.setdefault(fold(vm.name), []).append(copy)
+        if vm.bios_uuid is not None and vm.bios_uuid != vm.uuid:
+            estate.by_bios.setdefault(vm.bios_uuid, []).append(copy)
+        if vm.parent_uuid is not None:
+            estate.parents.add(vm.parent_uuid)

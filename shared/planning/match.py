@@ -1,0 +1,149 @@
+"""Which VMs could be a machine's, and on what grounds (design, section 4, rules 1 to 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from shared.model import Evidence, Machine, MachineId, VmUuid
+from shared.planning.estate import Copy, Estate
+from shared.planning.names import fold, host_names, vm_names
+
+
+class Ground(StrEnum):
+    """Why a VM is a candidate. All but ``NAME`` are lineage."""
+
+    OWN = "own-vm"
+    SNAPSHOT = "snapshot"
+    BIOS = "bios-uuid"
+    NAME = "name"
+
+
+@dataclass(slots=True)
+class Candidate:
+    copy: Copy
+    grounds: tuple[Ground, ...]
+
+    @property
+    def own(self) -> bool:
+        return Ground.OWN in self.grounds
+
+    @property
+    def by_name_only(self) -> bool:
+        return self.grounds == (Ground.NAME,)
+
+
+@dataclass(frozen=True, slots=True)
+class Roster:
+    """Who is called what, and who holds which VM, over all machines of the site whatever the scope."""
+
+    bearers: Mapping[str, tuple[MachineId, ...]]
+    holders: Mapping[VmUuid, tuple[MachineId, ...]]
+
+
+def build_roster(machines: Iterable[Machine]) -> Roster:
+    """Index the site's machines by host name and by hosted machine id."""
+    bearers: dict[str, tuple[MachineId, ...]] = {}
+    holders: dict[VmUuid, tuple[MachineId, ...]] = {}
+    for machine in machines:
+        own = (machine.id,)
+        for name in host_names(machine):
+            bearers[name] = bearers.get(name, ()) + own
+        held = machine.hosting.machine_id
+        if held is not None:
+            holders[held] = holders.get(held, ()) + own
+    return Roster(bearers, holders)
+
+
+def candidates_of(machine: Machine, estate: Estate, roster: Roster) -> list[Candidate]:
+    """The VMs that could be this machine's, in a stable order (by UUID, then cluster), each with its grounds.
+
+    Left out is what bears another machine's name: the record was wrong before, or Citrix shows the name of the wrong
+    VM. Where the machine's own VM is a candidate, a namesake that is another machine's own VM is that machine's alone.
+    """
+    held = machine.hosting.machine_id
+    grounds: dict[int, list[Ground]] = {}
+    copies: dict[int, Copy] = {}
+
+    def add(copy: Copy, ground: Ground) -> None:
+        bearers = roster.bearers.get(fold(copy.vm.name))
+        if bearers is not None and machine.id not in bearers:
+            return
+        copies[id(copy)] = copy
+        reasons = grounds.setdefault(id(copy), [])
+        if ground not in reasons:
+            reasons.append(ground)
+
+    if held is not None:
+        for copy in estate.by_uuid.get(held, ()):
+            add(copy, Ground.OWN)
+        for copy in _from_snapshots(held, estate):
+            add(copy, Ground.SNAPSHOT)
+        for copy in _from_bios(held, estate):
+            add(copy, Ground.BIOS)
+    for name in vm_names(machine):
+        for copy in estate.by_name.get(name, ()):
+            add(copy, Ground.NAME)
+    found = [Candidate(copy, tuple(grounds[key])) for key, copy in copies.items()]
+    if len(found) < 2:
+        return found
+    if any(candidate.own for candidate in found):
+        found = [candidate for candidate in found if not _is_anothers(candidate, machine, roster)]
+    return sorted(found, key=lambda candidate: (candidate.copy.vm.uuid, candidate.copy.vm.cluster_uuid))
+
+
+def _is_anothers(candidate: Candidate, machine: Machine, roster: Roster) -> bool:
+    if not candidate.by_name_only:
+        return False
+    bearers = roster.bearers.get(fold(candidate.copy.vm.name), ())
+    holders = roster.holders.get(candidate.copy.vm.uuid, ())
+    return any(holder != machine.id and holder in bearers for holder in holders)
+
+
+def _from_snapshots(held: VmUuid, estate: Estate) -> Iterable[Copy]:
+    for entry in estate.snapshots.get(held, ()):
+        for copy in estate.by_name.get(fold(entry.name), ()):
+            vm = copy.vm
+            inside = entry.domain in estate.domains_of.get((vm.uuid, vm.cluster_uuid), ())
+            if inside and vm.cluster_uuid == entry.cluster_uuid and vm.uuid != held:
+                yield copy
+
+
+def _from_bios(held: VmUuid, estate: Estate) -> Iterable[Copy]:
+    running = [copy for copy in estate.by_bios.get(held, ()) if copy.on and copy.vm.uuid != held]
+    if len(running) < 2:
+        return running
+    # several carry it after a failover: the live one is the leaf of the chain of sources (contract prism.md, 7.3)
+    return [copy for copy in running if copy.vm.uuid not in estate.parents]
+
+
+def evidence_of(candidate: Candidate, estate: Estate) -> tuple[Evidence, ...]:
+    """The facts that speak for a candidate, and those that are shown but never decide."""
+    vm = candidate.copy.vm
+    source = f"Prism, cluster {vm.cluster}"
+    facts: list[Evidence] = []
+    for ground in candidate.grounds:
+        facts.append(Evidence(_KINDS[ground], source, _DETAILS[ground].format(name=vm.name, uuid=vm.uuid)))
+    facts.append(Evidence("power-state", source, f"{vm.name} ({vm.uuid}) is {_POWER[vm.power]}."))
+    domain = estate.one_sided(candidate.copy) or estate.split(candidate.copy)
+    if domain:
+        sides = len(estate.active_on[fold(domain)])
+        where = "here alone" if sides == 1 else f"on {sides} clusters"
+        facts.append(Evidence("protection-domain", source, f"It stands in protection domain {domain}, active {where}."))
+    if vm.addresses or vm.macs:
+        shown = ", ".join((*vm.addresses[:4], *vm.macs[:4]))
+        facts.append(Evidence("address", source, f"Addresses (they never decide): {shown}."))
+    if vm.created:
+        facts.append(Evidence("created", source, f"Created {vm.created:%Y-%m-%d %H:%M} UTC (age never decides)."))
+    return tuple(facts)
+
+
+_KINDS = {Ground.OWN: "lineage", Ground.SNAPSHOT: "lineage", Ground.BIOS: "lineage", Ground.NAME: "name"}
+_DETAILS = {
+    Ground.OWN: "{name} carries the hosted machine id that Citrix holds, {uuid}.",
+    Ground.SNAPSHOT: "A snapshot of its protection domain holds the old UUID under the name {name}.",
+    Ground.BIOS: "The BIOS UUID of {name} is the hosted machine id that Citrix holds.",
+    Ground.NAME: "The VM's name {name} is the machine's name.",
+}
+_POWER = {"on": "powered on", "off": "powered off", "other": "neither on nor off"}

@@ -1,0 +1,116 @@
+"""Makes the plan of a run from what was read. Pure: the same input gives the same plan, in any order of the input."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+
+from shared.errors import PlanImpossible
+from shared.model import ClusterReading, Finding, FindingKind, Limits, Machine, Plan, Provisioning, Site
+from shared.planning.conflict import settle_conflicts
+from shared.planning.decide import Situation, Target, decide
+from shared.planning.estate import Estate, build_estate
+from shared.planning.guard import guards
+from shared.planning.match import build_roster
+from shared.planning.names import fold
+from shared.planning.scope import Selection, select
+from shared.profile import Policy, Scope
+
+
+def make_plan(
+    site: Site,
+    readings: Sequence[ClusterReading],
+    *,
+    scopes: Sequence[Scope],
+    policy: Policy,
+    limits: Limits,
+    target: Target | None = None,
+) -> Plan:
+    """One finding for every machine in scope, and the guards that the whole passes.
+
+    ``readings`` come in the order of the profile's clusters, one a cluster; one whose hosting connection the site does
+    not have must come as ``misconfigured``. ``scopes`` all hold. Raises ``PlanImpossible`` where a scope fails.
+    """
+    estate = build_estate(readings)
+    _check_target(target, estate)
+    selection = select(site, scopes, readings, target)
+    situation = Situation(
+        estate=estate,
+        roster=build_roster(site.machines),
+        connections={fold(connection.name): connection for connection in site.connections},
+        target=target,
+        bypass_type_check=policy.bypass_hypervisor_type_check,
+        named_connections=frozenset(fold(n) for scope in scopes for n in scope.hosting_connections or ()),
+        silent=estate.silent(),
+    )
+    first = {
+        machine.id: _out_of_reach(machine, selection) or decide(machine, situation) for machine in selection.inside
+    }
+    settled = settle_conflicts(first, site.machines, estate)
+    findings = tuple(settled[machine.id] for machine in sorted(selection.inside, key=lambda machine: machine.id))
+    return Plan(
+        findings=findings,
+        guards=guards(findings, len(selection.inside), limits, estate.readings, estate.clusters_of, situation.split),
+        out_of_scope=selection.out_of_scope,
+        machines_in_scope=len(selection.inside),
+        unmatched=selection.unmatched,
+    )
+
+
+def parse_target(text: str, readings: Iterable[ClusterReading]) -> Target:
+    """A target as a caller names it: a cluster, or ``cluster/registeredCluster`` by name or UUID, ignoring case.
+
+    Raises ``PlanImpossible`` for a registered cluster that is not there. That the cluster stands in the profile was
+    checked when the run was asked for.
+    """
+    cluster, _, registered = text.partition("/")
+    reading = next(reading for reading in readings if fold(reading.name) == fold(cluster))
+    if not registered or reading.dead:
+        return Target(reading.name, registered or None)
+    for known in reading.registered:
+        if fold(registered) in (fold(known.name), fold(known.uuid)):
+            return Target(reading.name, known.uuid)
+    names = ", ".join(sorted(known.name for known in reading.registered))
+    raise PlanImpossible(f"target: {reading.name} has no registered cluster '{registered}'. There are: {names}.")
+
+
+def fingerprint(findings: Iterable[Finding]) -> str:
+    """A hash over the remaps alone: machine, from and to. Whoever approves names the fingerprint of what they saw."""
+    remaps = sorted(
+        (
+            finding.machine.id,
+            finding.machine.hosting.connection_id or finding.machine.hosting.connection,
+            finding.machine.hosting.machine_id,
+            finding.after.connection_id or finding.after.connection,
+            finding.after.machine_id,
+        )
+        for finding in findings
+        if finding.kind is FindingKind.REMAP and finding.after is not None
+    )
+    return hashlib.sha256(json.dumps(remaps).encode()).hexdigest()[:32]
+
+
+def _check_target(target: Target | None, estate: Estate) -> None:
+    if target is not None and target.cluster not in estate.readings:
+        raise PlanImpossible(f"target: '{target.cluster}' is no cluster of the profile.")
+
+
+def _out_of_reach(machine: Machine, selection: Selection) -> Finding | None:
+    reach: tuple[tuple[bool, str, str], ...] = (
+        (machine.id in selection.excluded, "excluded-by-scope", "An exclusion of the scope names it."),
+        (
+            machine.provisioning is not Provisioning.MANUAL,
+            "not-manual",
+            f"Its provisioning type is {machine.provisioning}; only Manual machines may be remapped.",
+        ),
+        (
+            machine.hosting.connection is None or machine.hosting.machine_id is None,
+            "not-power-managed",
+            "Citrix does not power-manage it: it has no hosting connection or no hosted machine id.",
+        ),
+    )
+    for applies, reason, text in reach:
+        if applies:
+            return Finding(machine, FindingKind.EXCLUDED, reason, text)
+    return None
