@@ -326,6 +326,7 @@ class Run:
     findings: Mapping[str, int] = field(default_factory=dict)
     states: Mapping[str, int] = field(default_factory=dict)
     out_of_scope: int = 0
+    unmatched: int = 0
     clusters: tuple[ClusterSummary, ...] = ()
     steps: tuple[Step, ...] = ()
     error: str | None = None

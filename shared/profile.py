@@ -28,6 +28,7 @@ PROFILE_NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,62}$")
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1_000)]
 HostName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$")]
 SecretName = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z-]{1,127}$")]
+Names = Annotated[tuple[Text, ...], Field(min_length=1)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -46,11 +47,13 @@ def _origin(url: str) -> str:
 Origin = Annotated[str, AfterValidator(_origin)]
 
 
-class _Part(BaseModel):
+class Part(BaseModel):
+    """What every object of a profile or a request body is: camelCase, strict, closed and frozen."""
+
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True, strict=True)
 
 
-class RelayRoute(_Part):
+class RelayRoute(Part):
     """An Azure Relay hybrid connection that Realign opens itself."""
 
     namespace: HostName
@@ -59,7 +62,7 @@ class RelayRoute(_Part):
     port_name: Text | None = None
 
 
-class DeliveryController(_Part):
+class DeliveryController(Part):
     host: HostName
     port: Port | None = None
     relay: RelayRoute | None = None
@@ -74,7 +77,7 @@ ControllerOrName = Annotated[
 ]
 
 
-class DaasSite(_Part):
+class DaasSite(Part):
     """A Citrix DaaS customer. ``siteId`` is needed only where the customer has several sites."""
 
     kind: Literal["daas"]
@@ -91,7 +94,7 @@ class DaasSite(_Part):
         return self
 
 
-class CvadSite(_Part):
+class CvadSite(Part):
     """An on-premises CVAD site."""
 
     kind: Literal["cvad"]
@@ -101,7 +104,7 @@ class CvadSite(_Part):
     base_url: Origin | None = None
 
 
-class Cluster(_Part):
+class Cluster(Part):
     """One Prism endpoint, paired with one hosting connection."""
 
     name: Annotated[str, StringConstraints(pattern=r"^[^/\x00-\x1f]{1,100}$", strip_whitespace=True)]
@@ -113,7 +116,7 @@ class Cluster(_Part):
     ca: SecretName | None = None
     base_url: Origin | None = None
     relay: RelayRoute | None = None
-    prism_clusters: Annotated[tuple[Text, ...], Field(min_length=1)] | None = None
+    prism_clusters: Names | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Cluster:
@@ -129,18 +132,18 @@ class Cluster(_Part):
         return self.base_url or f"https://{self.host}:{self.port}"
 
 
-class PrismCategory(_Part):
+class PrismCategory(Part):
     key: Text
     value: Text
 
 
-class Scope(_Part):
+class Scope(Part):
     """Which machines of the site a run looks at. Every key that is there narrows."""
 
-    machines: tuple[Text, ...] | None = None
-    catalogs: tuple[Text, ...] | None = None
-    delivery_groups: tuple[Text, ...] | None = None
-    hosting_connections: tuple[Text, ...] | None = None
+    machines: Names | None = None
+    catalogs: Names | None = None
+    delivery_groups: Names | None = None
+    hosting_connections: Names | None = None
     protection_domain: Text | None = None
     prism_category: PrismCategory | None = None
     exclude: tuple[Text, ...] = ()
@@ -151,7 +154,7 @@ MaxChanges = Annotated[int, Field(ge=0, le=1_000_000)]
 Percent = Annotated[int, Field(ge=0, le=100)]
 
 
-class DrPolicy(_Part):
+class DrPolicy(Part):
     """What a DR run may do without a person. What is left out is as in the policy itself."""
 
     mode: ModeName | None = None
@@ -159,7 +162,7 @@ class DrPolicy(_Part):
     max_change_percent: Percent | None = None
 
 
-class Policy(_Part):
+class Policy(Part):
     mode: ModeName = "review"
     max_changes: MaxChanges = 200
     max_change_percent: Percent = 25
@@ -189,7 +192,7 @@ class Policy(_Part):
         return Confidence(self.auto_confidence)
 
 
-class Profile(_Part):
+class Profile(Part):
     """The unit that is scheduled, locked and reported."""
 
     model_config = ConfigDict(title="Realign profile")

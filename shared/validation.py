@@ -9,6 +9,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 _REMEDIES: Mapping[str, str] = {
+    "json_invalid": "is not JSON. Send a JSON object.",
+    "timezone_aware": "has no time zone. Write it like 2026-11-22T03:00:00Z.",
+    "datetime_from_date_parsing": "is not a time. Write it like 2026-11-22T03:00:00Z.",
     "missing": "is missing. Add it.",
     "union_tag_not_found": "needs 'kind': daas or cvad.",
     "union_tag_invalid": "has an unknown 'kind'. Use daas or cvad.",
@@ -38,20 +41,21 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
     # pydantic counts only the good items of a list, so a list whose items have errors is called too short as well
     deeper = {item["loc"][: len(item["loc"]) - back] for item in items for back in range(1, len(item["loc"]))}
     return [
-        f"{_field(item['loc'])}: {_sentence(item, model)}"
+        f"{field_of(item['loc']) or 'the document'}: {_sentence(item, model)}"
         for item in items
         if item["type"] != "too_short" or item["loc"] not in deeper
     ]
 
 
-def _field(location: Iterable[int | str]) -> str:
+def field_of(location: Iterable[int | str]) -> str:
+    """The place of an error as people write it, for example ``clusters[1].api``; empty for the whole document."""
     path = ""
     for part in location:
         if isinstance(part, int):
             path += f"[{part}]"
         elif part not in ("daas", "cvad"):
             path += f".{part}" if path else part
-    return path or "profile"
+    return path
 
 
 def _sentence(item: Any, model: type[BaseModel]) -> str:

@@ -23,9 +23,9 @@ def settle_conflicts(
     everyone = {machine.id: machine for machine in machines}
     standing: dict[VmUuid, set[MachineId]] = {}
     for machine in everyone.values():
-        position = _position(machine, result)
-        if position.machine_id is not None and position.connection is not None:
-            standing.setdefault(position.machine_id, set()).add(machine.id)
+        held = _position(machine, result).machine_id
+        if held is not None:
+            standing.setdefault(held, set()).add(machine.id)
     crowded = [uuid for uuid, members in standing.items() if len(members) > 1]
     heapify(crowded)
     while crowded:

@@ -17,6 +17,7 @@ from shared.model import (
     Hosting,
     HostingConnection,
     Machine,
+    ReadStatus,
     Vm,
 )
 from shared.planning.estate import Copy, Estate
@@ -117,18 +118,19 @@ def _decide_with_target(machine: Machine, candidates: list[Candidate], situation
     live = choose(there, estate)
     if there and live is None:
         return _several(machine, there, situation)
-    own_on = next((c for c in candidates if c.own and c.copy.on), None)
+    own_on = [c for c in candidates if c.own and c.copy.on]
     if live is not None:
-        weak = live.by_name_only and own_on is not None and own_on not in there
+        weak = live.by_name_only and any(not at_target(own.copy, target) for own in own_on)
         return _settle(machine, live, there, situation, weak=weak, shown=candidates)
-    if reading.status != "answered":
+    if not (reading.whole if target.registered is None else reading.status is ReadStatus.ANSWERED):
         return _silence(machine, (reading,), candidates, situation)
-    if own_on is not None and any(
-        r.name in own_on.copy.seen_by for r in estate.of_connection(machine.hosting.connection)
-    ):
-        return _aligned(machine, own_on, candidates, situation)
-    if own_on is not None:
-        seen = f"Its VM runs on {own_on.copy.vm.cluster}, under another hosting connection: run again without a target."
+    home = {r.name for r in estate.of_connection(machine.hosting.connection)}
+    for own in own_on:
+        if not home.isdisjoint(own.copy.seen_by):
+            return _aligned(machine, own, candidates, situation)
+    if own_on:
+        where = own_on[0].copy.vm.cluster
+        seen = f"Its VM runs on {where}, under another hosting connection: run again without a target."
     else:
         seen = "No other cluster shows its VM powered on."
     text = f"The target {target.label} answered and has no VM for {machine.name}. {seen}"

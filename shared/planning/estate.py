@@ -8,7 +8,7 @@ Central goes on listing the VMs of a dead cluster (design, section 4, "Reading")
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from shared.model import ClusterReading, Vm, VmUuid
 from shared.planning.names import fold
@@ -18,7 +18,10 @@ CopyKey = tuple[VmUuid, str]
 
 @dataclass(slots=True, eq=False)
 class Copy:
-    """One VM on one cluster. ``vm`` is the Element's word where an Element sees it; ``seen_by`` keeps profile order."""
+    """One VM on one cluster. ``vm`` is the Element's word where an Element sees it; ``seen_by`` keeps profile order.
+
+    What Element's API has no word for (contract ``prism.md``, section 3.3) is in it as a Central says it.
+    """
 
     vm: Vm
     seen_by: tuple[str, ...]
@@ -30,10 +33,9 @@ class Copy:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotEntry:
-    """A VM in a snapshot of a protection domain that is active on ``cluster_uuid``: what it was called then."""
+    """A VM in a snapshot of a protection domain, whichever side told of it: what it was called then."""
 
     domain: str
-    cluster_uuid: str
     name: str
 
 
@@ -45,7 +47,6 @@ class Estate:
     by_uuid: dict[VmUuid, list[Copy]] = field(default_factory=dict)
     by_name: dict[str, list[Copy]] = field(default_factory=dict)
     by_bios: dict[VmUuid, list[Copy]] = field(default_factory=dict)
-    parents: set[VmUuid] = field(default_factory=set)
     snapshots: dict[VmUuid, list[SnapshotEntry]] = field(default_factory=dict)
     domains_of: dict[CopyKey, list[str]] = field(default_factory=dict)
     active_on: dict[str, set[str]] = field(default_factory=dict)
@@ -106,9 +107,21 @@ def _add_vms(estate: Estate, copies: dict[CopyKey, Copy], reading: ClusterReadin
         if known is None:
             copies[key] = Copy(vm, name)
         elif reading.name not in known.seen_by:
-            if element and estate.readings[known.vm.cluster].api != "element-v2":
-                known.vm = vm
+            first = element and estate.readings[known.vm.cluster].api != "element-v2"
+            known.vm = _joined(vm, known.vm) if first else _joined(known.vm, vm)
             known.seen_by = known.seen_by + name
+
+
+def _joined(first: Vm, second: Vm) -> Vm:
+    return replace(
+        first,
+        bios_uuid=first.bios_uuid or second.bios_uuid,
+        parent_uuid=first.parent_uuid or second.parent_uuid,
+        created=first.created or second.created,
+        addresses=first.addresses or second.addresses,
+        macs=first.macs or second.macs,
+        in_flux=first.in_flux or second.in_flux,
+    )
 
 
 def _add_domains(estate: Estate, reading: ClusterReading) -> None:
@@ -116,17 +129,17 @@ def _add_domains(estate: Estate, reading: ClusterReading) -> None:
         return
     cluster_uuid = reading.registered[0].uuid
     for domain in reading.domains:
+        key = fold(domain.name)
+        for entry in domain.snapshots:
+            estate.snapshots.setdefault(entry.uuid, []).append(SnapshotEntry(key, entry.name))
         if not domain.active:
             continue
-        key = fold(domain.name)
         estate.domain_names.setdefault(key, domain.name)
         estate.active_on.setdefault(key, set()).add(cluster_uuid)
         for protected in domain.vms:
             held = estate.domains_of.setdefault((protected.uuid, cluster_uuid), [])
             if key not in held:
                 held.append(key)
-        for entry in domain.snapshots:
-            estate.snapshots.setdefault(entry.uuid, []).append(SnapshotEntry(key, cluster_uuid, entry.name))
 
 
 def _index(estate: Estate, copies: dict[CopyKey, Copy]) -> None:
@@ -137,5 +150,3 @@ def _index(estate: Estate, copies: dict[CopyKey, Copy]) -> None:
             estate.by_name.setdefault(fold(vm.name), []).append(copy)
         if vm.bios_uuid is not None and vm.bios_uuid != vm.uuid:
             estate.by_bios.setdefault(vm.bios_uuid, []).append(copy)
-        if vm.parent_uuid is not None:
-            estate.parents.add(vm.parent_uuid)

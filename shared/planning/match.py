@@ -106,16 +106,19 @@ def _from_snapshots(held: VmUuid, estate: Estate) -> Iterable[Copy]:
         for copy in estate.by_name.get(fold(entry.name), ()):
             vm = copy.vm
             inside = entry.domain in estate.domains_of.get((vm.uuid, vm.cluster_uuid), ())
-            if inside and vm.cluster_uuid == entry.cluster_uuid and vm.uuid != held:
+            if inside and vm.uuid != held:
                 yield copy
 
 
 def _from_bios(held: VmUuid, estate: Estate) -> Iterable[Copy]:
-    running = [copy for copy in estate.by_bios.get(held, ()) if copy.on and copy.vm.uuid != held]
+    carriers = estate.by_bios.get(held, ())
+    running = [copy for copy in carriers if copy.on and copy.vm.uuid != held]
     if len(running) < 2:
         return running
-    # several carry it after a failover: the live one is the leaf of the chain of sources (contract prism.md, 7.3)
-    return [copy for copy in running if copy.vm.uuid not in estate.parents]
+    # Several carry it after a failover: the live one is the leaf of the chain of sources (contract prism.md, 7.3).
+    # A clone gets a BIOS UUID of its own and is no part of the chain.
+    sources = {copy.vm.parent_uuid for copy in carriers}
+    return [copy for copy in running if copy.vm.uuid not in sources]
 
 
 def evidence_of(candidate: Candidate, estate: Estate) -> tuple[Evidence, ...]:

@@ -38,12 +38,19 @@ def vm_names(machine: Machine) -> frozenset[str]:
         return names
     hosted = fold(machine.hosted_name)
     suffix = fold(machine.dns_name).partition(".")[2] if machine.dns_name else ""
-    return names | {hosted, _without_suffix(hosted, suffix)}
+    if not suffix:
+        return names | {hosted}
+    short = _without_suffix(hosted, suffix)
+    return names | {short, f"{short}.{suffix}"}
 
 
 def scope_names(machine: Machine) -> frozenset[str]:
-    """What a scope may call the machine: host name, ``DOMAIN\\host`` and the DNS name, folded."""
-    return host_names(machine) | {fold(machine.name)}
+    """What a scope may call the machine: host name, ``DOMAIN\\host`` and the DNS name, folded.
+
+    The host name counts in the form that NetBIOS cut, too: it is the one that Citrix shows to whoever writes a scope.
+    """
+    name = fold(machine.name)
+    return host_names(machine) | {name, name.rpartition("\\")[2]}
 
 
 def _without_suffix(name: str, suffix: str) -> str:

@@ -1,0 +1,46 @@
+"""Puts the app together: one set of resources, opened at the first call, and the blueprints that share it.
+
+The triggers import what they call inside the call. The platform waits for this module at every cold start, and the
+SDKs behind the use cases take longer to import than everything else.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from typing import TYPE_CHECKING
+
+import azure.functions as func
+
+from functions import health, hooks, profiles, queues, runs, start, timers
+
+if TYPE_CHECKING:
+    from shared.runs.resources import Resources
+
+# these log every request, with URLs
+for noisy in ("azure", "urllib3", "msal"):
+    logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+class _Opened:
+    """The resources of this process. A failure is not kept: the next call tries again."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._resources: Resources | None = None
+
+    def __call__(self) -> Resources:
+        from shared.runs.resources import Resources
+
+        with self._lock:
+            if self._resources is None:
+                self._resources = Resources(os.environ)
+            return self._resources
+
+
+_resources = _Opened()
+
+app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
+for triggers in (health, hooks, profiles, queues, runs, start, timers):
+    app.register_functions(triggers.blueprint(_resources))

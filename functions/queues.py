@@ -1,0 +1,31 @@
+"""The queue functions: the work, and what failed too often."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import azure.functions as func
+
+if TYPE_CHECKING:
+    from shared.runs.resources import Resources
+
+
+def blueprint(resources: Callable[[], Resources]) -> func.Blueprint:
+    bp = func.Blueprint()
+
+    @bp.function_name("work")
+    @bp.queue_trigger(arg_name="msg", queue_name="realign-work", connection="AzureWebJobsStorage")
+    def work(msg: func.QueueMessage) -> None:
+        from shared.runs.work import do_work
+
+        do_work(resources(), msg.get_body())
+
+    @bp.function_name("work_poison")
+    @bp.queue_trigger(arg_name="msg", queue_name="realign-work-poison", connection="AzureWebJobsStorage")
+    def work_poison(msg: func.QueueMessage) -> None:
+        from shared.runs.work import give_up
+
+        give_up(resources(), msg.get_body())
+
+    return bp

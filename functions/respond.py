@@ -1,0 +1,98 @@
+"""Turns what a use case returns or raises into an HTTP answer: JSON, or one error shape (RFC 9457)."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import azure.functions as func
+
+from shared.errors import (
+    InvalidRequest,
+    MethodNotAllowed,
+    NotAllowed,
+    NotAvailableYet,
+    ProfileBusy,
+    ProfileInvalid,
+    RealignError,
+    TooManyRequests,
+)
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[], func.HttpResponse]
+H = TypeVar("H")
+
+_TRACE = re.compile(r"^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$")
+_WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+
+
+def respond(request: func.HttpRequest, handlers: Mapping[str, Handler]) -> func.HttpResponse:
+    """Run the handler of the request's method. Routes take every method: the host's own answer is a bare 404."""
+    try:
+        return handler_for(request, handlers)()
+    except RealignError as error:
+        return problem(request, error)
+
+
+def handler_for(request: func.HttpRequest, handlers: Mapping[str, H]) -> H:
+    """The handler of the request's method. Raises ``MethodNotAllowed``, or ``NotAllowed`` for another site's page."""
+    method = str(request.method).upper()
+    if method not in handlers:
+        allowed = tuple(sorted(handlers))
+        raise MethodNotAllowed(f"This address does not know {method}. Use {' or '.join(allowed)}.", allowed=allowed)
+    if method in _WRITES and request.headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+        raise NotAllowed("A page of another site may not change anything here. Use the review page or the API itself.")
+    return handlers[method]
+
+
+def json_answer(
+    document: Any, *, status: int = 200, headers: Mapping[str, str] | None = None, mimetype: str = "application/json"
+) -> func.HttpResponse:
+    """A JSON answer that no cache keeps."""
+    body = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    return func.HttpResponse(
+        body,
+        status_code=status,
+        headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", **(headers or {})},
+        mimetype=mimetype,
+    )
+
+
+def problem(request: func.HttpRequest, error: RealignError) -> func.HttpResponse:
+    """An error as ``application/problem+json``; the ``traceId`` stands in the log beside it."""
+    trace = _trace_id(request)
+    document: dict[str, Any] = {
+        "type": f"urn:realign:{error.code}",
+        "title": error.title,
+        "status": error.status,
+        "detail": str(error),
+        "code": error.code,
+        "traceId": trace,
+    }
+    headers: dict[str, str] = {}
+    match error:
+        case InvalidRequest(field=str() as field):
+            document["field"] = field
+        case ProfileInvalid():
+            document["errors"] = list(error.errors)
+        case NotAvailableYet():
+            document["features"] = list(error.features)
+        case ProfileBusy():
+            document["runId"] = error.run_id
+        case TooManyRequests():
+            headers["Retry-After"] = str(error.retry_after)
+        case MethodNotAllowed():
+            headers["Allow"] = ", ".join(error.allowed)
+    level = logging.ERROR if error.status >= 500 else logging.INFO
+    log.log(level, "answered %s %s trace=%s: %s", error.status, error.code, trace, error)
+    return json_answer(document, status=error.status, headers=headers, mimetype="application/problem+json")
+
+
+def _trace_id(request: func.HttpRequest) -> str:
+    match = _TRACE.match(request.headers.get("traceparent", ""))
+    return match[1] if match else uuid.uuid4().hex

@@ -1,0 +1,153 @@
+"""``runs`` and what hangs below: one run, its findings as JSON and CSV, its events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import azure.functions as func
+
+from functions.parameters import LARGEST_LIMIT, check_known, choice_of, cursor_for, cursor_of, limit_of
+from functions.principal import caller_of
+from functions.respond import json_answer, respond
+from shared.errors import InvalidRequest
+from shared.model import FindingKind, MachineId, RemapState, RunId, RunStatus
+from shared.runs.access import Role
+
+if TYPE_CHECKING:
+    from shared.azure.finding_row import StoredFinding
+    from shared.runs.resources import Resources
+
+LONGEST_SEARCH = 200
+
+
+def blueprint(resources: Callable[[], Resources]) -> func.Blueprint:
+    bp = func.Blueprint()
+
+    @bp.function_name("runs_list")
+    @bp.route(route="runs", auth_level=func.AuthLevel.ANONYMOUS)
+    def runs_list(req: func.HttpRequest) -> func.HttpResponse:
+        return respond(req, {"GET": lambda: _list(req, resources())})
+
+    @bp.function_name("runs_one")
+    @bp.route(route="runs/{id}", auth_level=func.AuthLevel.ANONYMOUS)
+    def runs_one(req: func.HttpRequest) -> func.HttpResponse:
+        return respond(req, {"GET": lambda: _one(req, resources())})
+
+    @bp.function_name("runs_remaps")
+    @bp.route(route="runs/{id}/remaps", auth_level=func.AuthLevel.ANONYMOUS)
+    def runs_remaps(req: func.HttpRequest) -> func.HttpResponse:
+        return respond(req, {"GET": lambda: _remaps(req, resources())})
+
+    @bp.function_name("runs_remaps_csv")
+    @bp.route(route="runs/{id}/remaps.csv", auth_level=func.AuthLevel.ANONYMOUS)
+    def runs_remaps_csv(req: func.HttpRequest) -> func.HttpResponse:
+        return respond(req, {"GET": lambda: _remaps_csv(req, resources())})
+
+    @bp.function_name("runs_events")
+    @bp.route(route="runs/{id}/events", auth_level=func.AuthLevel.ANONYMOUS)
+    def runs_events(req: func.HttpRequest) -> func.HttpResponse:
+        return respond(req, {"GET": lambda: _events(req, resources())})
+
+    return bp
+
+
+def _reader(req: func.HttpRequest, resources: Resources) -> None:
+    caller_of(req, easy_auth=resources.settings.auth.enabled, role=Role.READER, what="see runs")
+
+
+def _run_id(req: func.HttpRequest, resources: Resources) -> RunId:
+    """The id in the path, of a run that is there. Raises ``NotFound``."""
+    return resources.runs.get(RunId(req.route_params["id"])).value.id
+
+
+def _list(req: func.HttpRequest, resources: Resources) -> func.HttpResponse:
+    from functions.shapes import run_shape
+
+    _reader(req, resources)
+    check_known(req, "profile", "status", "limit", "cursor")
+    limit, before = limit_of(req), cursor_of(req)
+    status = choice_of(req, "status", RunStatus)
+    found = resources.runs.newest(
+        req.params.get("profile"),
+        frozenset({status}) if status is not None else None,
+        RunId(before) if before is not None else None,
+        limit + 1,
+    )
+    page = found[:limit]
+    cursor = cursor_for(page[-1].id) if len(found) > limit else None
+    return json_answer({"items": [run_shape(run) for run in page], "cursor": cursor})
+
+
+def _one(req: func.HttpRequest, resources: Resources) -> func.HttpResponse:
+    import json
+
+    from functions.shapes import run_shape
+
+    _reader(req, resources)
+    check_known(req)
+    run = resources.runs.get(RunId(req.route_params["id"])).value
+    text = resources.inputs.text(run.id, "unmatched") if run.unmatched else None
+    return json_answer(run_shape(run, unmatched=json.loads(text) if text else {}))
+
+
+def _page(
+    req: func.HttpRequest, resources: Resources, run_id: RunId, after: MachineId | None, limit: int
+) -> tuple[list[StoredFinding], MachineId | None]:
+    q = req.params.get("q")
+    if q is not None and len(q) > LONGEST_SEARCH:
+        raise InvalidRequest(f"q: has to have at most {LONGEST_SEARCH} characters.", field="q")
+    return resources.remaps.page(
+        run_id,
+        finding=choice_of(req, "finding", FindingKind),
+        state=choice_of(req, "state", RemapState),
+        q=q,
+        after=after,
+        limit=limit,
+    )
+
+
+def _remaps(req: func.HttpRequest, resources: Resources) -> func.HttpResponse:
+    from functions.shapes import finding_shape
+
+    _reader(req, resources)
+    check_known(req, "finding", "state", "q", "limit", "cursor")
+    limit, after = limit_of(req), cursor_of(req)
+    run_id = _run_id(req, resources)
+    found, more = _page(req, resources, run_id, MachineId(after) if after is not None else None, limit)
+    return json_answer({"items": [finding_shape(finding) for finding in found], "cursor": cursor_for(more)})
+
+
+def _remaps_csv(req: func.HttpRequest, resources: Resources) -> func.HttpResponse:
+    from functions.shapes import findings_csv
+
+    _reader(req, resources)
+    check_known(req, "finding", "state", "q")
+    run_id = _run_id(req, resources)
+
+    def every() -> Iterator[StoredFinding]:
+        after: MachineId | None = None
+        while True:
+            found, after = _page(req, resources, run_id, after, LARGEST_LIMIT)
+            yield from found
+            if after is None:
+                return
+
+    # the mark at the start tells Excel that it is UTF-8
+    body = "\ufeff" + findings_csv(every())
+    headers = {
+        "Content-Disposition": f'attachment; filename="realign-{run_id}.csv"',
+        "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
+    }
+    return func.HttpResponse(body.encode(), status_code=200, headers=headers, mimetype="text/csv", charset="utf-8")
+
+
+def _events(req: func.HttpRequest, resources: Resources) -> func.HttpResponse:
+    from functions.shapes import event_shape
+
+    _reader(req, resources)
+    check_known(req, "limit", "cursor")
+    limit, after = limit_of(req), cursor_of(req)
+    found, more = resources.events.page(_run_id(req, resources), after, limit)
+    return json_answer({"items": [event_shape(event) for event in found], "cursor": cursor_for(more)})

@@ -1,0 +1,185 @@
+"""The JSON and CSV shapes of the API (design, section 6)."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from shared.azure.finding_row import StoredFinding
+from shared.model import Event, Hosting, Run
+from shared.profile_files import ProfileFile
+from shared.runs.availability import not_available_in
+from shared.runs.health import Health
+
+PREFIX = "/api"
+
+
+def time_text(at: datetime | None) -> str | None:
+    """RFC 3339 in UTC, to the millisecond."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z") if at is not None else None
+
+
+def run_location(run: Run) -> str:
+    return f"{PREFIX}/runs/{quote(run.id, safe='')}"
+
+
+def run_shape(run: Run, unmatched: Mapping[str, Iterable[str]] | None = None) -> dict[str, Any]:
+    here = run_location(run)
+    shape: dict[str, Any] = {
+        "id": run.id,
+        "profile": run.profile,
+        "mode": run.mode.value,
+        "status": run.status.value,
+        "trigger": run.trigger,
+        "requestedBy": run.requested_by,
+        "reason": run.reason,
+        "target": run.target,
+        "limits": {"maxChanges": run.limits.max_changes, "maxChangePercent": run.limits.max_change_percent},
+        "createdAt": time_text(run.created_at),
+        "startedAt": time_text(run.started_at),
+        "endedAt": time_text(run.ended_at),
+        "notBefore": time_text(run.not_before),
+        "progress": run.progress,
+        "attempts": run.attempts,
+        "fingerprint": run.fingerprint,
+        "guards": [{"name": guard.name, "explanation": guard.explanation} for guard in run.guards],
+        "counts": {"findings": dict(run.findings), "states": dict(run.states), "outOfScope": run.out_of_scope},
+        "clusters": [
+            {"name": c.name, "api": c.api, "status": c.status, "vms": c.vms, "error": c.error} for c in run.clusters
+        ],
+        "steps": [{"name": s.name, "status": s.status, "at": time_text(s.at), "detail": s.detail} for s in run.steps],
+        "error": run.error,
+        "links": {
+            "self": here,
+            "remaps": f"{here}/remaps",
+            "csv": f"{here}/remaps.csv",
+            "events": f"{here}/events",
+        },
+    }
+    if unmatched is not None:
+        shape["unmatched"] = {key: list(names) for key, names in unmatched.items()}
+    return shape
+
+
+def finding_shape(finding: StoredFinding) -> dict[str, Any]:
+    return {
+        "machine": {
+            "id": finding.machine,
+            "name": finding.machine_name,
+            "dnsName": finding.dns_name,
+            "catalog": finding.catalog,
+            "deliveryGroup": finding.delivery_group,
+        },
+        "finding": finding.kind.value,
+        "reason": finding.reason,
+        "explanation": finding.explanation,
+        "confidence": finding.confidence.value if finding.confidence else None,
+        "evidence": [{"kind": e.kind, "source": e.source, "detail": e.detail} for e in finding.evidence],
+        "candidates": [
+            {"cluster": c.cluster, "uuid": c.uuid, "name": c.name, "powerState": c.power.value}
+            for c in finding.candidates
+        ],
+        "from": _hosting_shape(finding.before),
+        "to": _hosting_shape(finding.after) if finding.after is not None else None,
+        "state": finding.state.value if finding.state else None,
+        "error": finding.error,
+    }
+
+
+def _hosting_shape(hosting: Hosting) -> dict[str, Any]:
+    return {"hostingConnection": hosting.connection, "hostedMachineId": hosting.machine_id}
+
+
+def event_shape(event: Event) -> dict[str, Any]:
+    shape: dict[str, Any] = {
+        "at": time_text(event.at),
+        "actor": event.actor,
+        "action": event.action,
+        "detail": event.detail,
+    }
+    if event.machine is not None:
+        shape["machine"] = event.machine
+    return shape
+
+
+def profile_shape(file: ProfileFile) -> dict[str, Any]:
+    """A profile with its errors. It names secrets and holds none."""
+    profile = file.profile
+    return {
+        "name": file.name,
+        "file": file.file,
+        "valid": profile is not None,
+        "errors": list(file.errors),
+        "schedule": profile.schedule if profile is not None else None,
+        "notAvailableYet": list(not_available_in(profile)) if profile is not None else [],
+        "profile": profile.model_dump(mode="json", by_alias=True, exclude_none=True) if profile is not None else None,
+    }
+
+
+def health_shape(health: Health) -> dict[str, Any]:
+    return {
+        "status": health.status,
+        "checks": [
+            {
+                "name": check.name,
+                "kind": check.kind,
+                "state": "ready" if check.ready else "failed",
+                "latencyMs": check.latency_ms,
+                "remedy": check.remedy,
+            }
+            for check in health.checks
+        ],
+    }
+
+
+CSV_COLUMNS = (
+    "machine.id",
+    "machine.name",
+    "machine.dnsName",
+    "machine.catalog",
+    "machine.deliveryGroup",
+    "finding",
+    "reason",
+    "explanation",
+    "confidence",
+    "evidence",
+    "candidates",
+    "from.hostingConnection",
+    "from.hostedMachineId",
+    "to.hostingConnection",
+    "to.hostedMachineId",
+    "state",
+    "error",
+)
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def findings_csv(findings: Iterable[StoredFinding]) -> str:
+    """The findings as CSV: a column a field, in the order of the JSON shape. Lists are JSON in their cell."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow(CSV_COLUMNS)
+    for finding in findings:
+        shape = finding_shape(finding)
+        writer.writerow([_cell(_at(shape, column)) for column in CSV_COLUMNS])
+    return out.getvalue()
+
+
+def _at(shape: Mapping[str, Any], column: str) -> Any:
+    value: Any = shape
+    for part in column.split("."):
+        value = value[part] if value is not None else None
+    return value
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    # a spreadsheet would run it as a formula; the quote makes it text there
+    return f"'{text}" if text.startswith(_FORMULA) else text

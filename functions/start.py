@@ -1,0 +1,93 @@
+"""``profiles/{name}/runs``: starts a run, and waits for its end where the caller prefers that."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import azure.functions as func
+
+from functions.parameters import check_known, wait_of
+from functions.principal import caller_of
+from functions.respond import handler_for, json_answer, problem
+from shared.errors import RealignError
+from shared.model import Run, RunId
+from shared.runs.access import Role
+
+if TYPE_CHECKING:
+    from shared.runs.resources import Resources
+    from shared.runs.start import Started
+
+POLL_SECONDS = 0.5
+
+
+def blueprint(resources: Callable[[], Resources]) -> func.Blueprint:
+    bp = func.Blueprint()
+
+    # async: it waits on the event loop and holds no worker thread; whatever blocks runs in a thread for that moment
+    @bp.function_name("profiles_start_run")
+    @bp.route(route="profiles/{name}/runs", auth_level=func.AuthLevel.ANONYMOUS)
+    async def profiles_start_run(req: func.HttpRequest) -> func.HttpResponse:
+        try:
+            handler_for(req, {"POST": None})
+            opened = await asyncio.to_thread(resources)
+            wait = wait_of(req)
+            started = await asyncio.to_thread(_start, req, opened)
+            return await answer_started(opened, started, wait, _location)
+        except RealignError as error:
+            return problem(req, error)
+
+    return bp
+
+
+def _start(req: func.HttpRequest, resources: Resources) -> Started:
+    from shared.runs.request import RunRequest, parse_request
+    from shared.runs.start import start_run
+
+    caller = caller_of(req, easy_auth=resources.settings.auth.enabled, role=Role.OPERATOR, what="start runs")
+    check_known(req)
+    request = parse_request(req.get_body(), RunRequest)
+    key = req.headers.get("idempotency-key")
+    name = req.route_params["name"]
+    return start_run(resources, name, request, caller, trigger="http", idempotency_key=key)
+
+
+def _location(run: Run) -> str:
+    from functions.shapes import run_location
+
+    return run_location(run)
+
+
+async def answer_started(
+    resources: Resources, started: Started, wait: int | None, location: Callable[[Run], str]
+) -> func.HttpResponse:
+    """202 with where to look, or 200 once the run rests, if that is within ``wait`` seconds."""
+    from functions.shapes import run_shape
+
+    run = started.run
+    headers = {"Location": location(run)}
+    if started.replayed:
+        headers["Idempotency-Replayed"] = "true"
+    done = False
+    if wait is not None:
+        headers["Preference-Applied"] = f"wait={wait}"
+        run, done = await _wait_until_done(resources, run.id, wait)
+    if not done:
+        headers["Retry-After"] = "2"
+    return json_answer(run_shape(run), status=200 if done else 202, headers=headers)
+
+
+async def _wait_until_done(resources: Resources, run_id: RunId, seconds: int) -> tuple[Run, bool]:
+    from shared.azure.runs import ACTIVE
+
+    loop = asyncio.get_running_loop()
+    ends = loop.time() + seconds
+    while True:
+        run = (await asyncio.to_thread(resources.runs.get, run_id)).value
+        if run.status not in ACTIVE:
+            return run, True
+        left = ends - loop.time()
+        if left <= 0:
+            return run, False
+        await asyncio.sleep(min(POLL_SECONDS, left))

@@ -1,0 +1,31 @@
+"""The timer functions: the schedule and the sweeper."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import azure.functions as func
+
+if TYPE_CHECKING:
+    from shared.runs.resources import Resources
+
+
+def blueprint(resources: Callable[[], Resources]) -> func.Blueprint:
+    bp = func.Blueprint()
+
+    @bp.function_name("reconcile")
+    @bp.timer_trigger(arg_name="timer", schedule="%REALIGN_SCHEDULE%", run_on_startup=False, use_monitor=True)
+    def reconcile(timer: func.TimerRequest) -> None:
+        from shared.runs.schedule import start_scheduled
+
+        start_scheduled(resources())
+
+    @bp.function_name("sweep")
+    @bp.timer_trigger(arg_name="timer", schedule="*/30 * * * * *", run_on_startup=False, use_monitor=False)
+    def sweep(timer: func.TimerRequest) -> None:
+        from shared.runs.sweep import sweep as queue_again
+
+        queue_again(resources())
+
+    return bp

@@ -1,0 +1,109 @@
+"""The token service of Citrix Cloud and what the API asks of every request's headers (contract, sections 2.1, 2.4)."""
+
+from __future__ import annotations
+
+import hmac
+import re
+import secrets
+import time
+from collections import deque
+
+from sandbox.contract import Json
+from sandbox.front import Answer, Call
+from sandbox.world import CitrixSite
+
+TOKEN_SECONDS = 3600
+TOKENS_A_MINUTE = 60
+BEARER = re.compile(r"CWSAuth bearer=(\S+)", re.IGNORECASE)
+WITHOUT_SITE = ("getMe", "listSites", "getSite", "getHealth")
+
+
+def platform_error(status: int, kind: str, detail: str, reason: str) -> Answer:
+    """An error of the Citrix Cloud platform in front of the service (section 9.1, second shape)."""
+    body: Json = {
+        "type": f"https://errors-api.cloud.com/common/{kind}",
+        "detail": detail,
+        "parameters": [{"name": "reason", "value": reason}],
+    }
+    return Answer(status, body=body)
+
+
+def error_data(status: int, message: str, error_type: str | None = None) -> Answer:
+    """An error of the service itself (section 9.1, first shape)."""
+    body: Json = {
+        "ErrorMessage": message,
+        "SdkErrorId": secrets.token_hex(8),
+        "ErrorType": error_type,
+        "ErrorDetails": None,
+        "SupportLink": None,
+        "ErrorReportXml": None,
+        "ErrorReport": None,
+    }
+    return Answer(status, body=body)
+
+
+class Tokens:
+    """Issues bearer tokens for one hour, and refuses to issue more than a set number a minute."""
+
+    def __init__(self, site: CitrixSite, limit: int = TOKENS_A_MINUTE) -> None:
+        self._site = site
+        self._limit = limit
+        self._until: dict[str, float] = {}
+        self._issued: deque[float] = deque()
+
+    def issue(self, call: Call) -> Answer:
+        if call.path["customerId"].lower() not in (self._site.customer_id.lower(), "root"):
+            return _unauthenticated("invalid")
+        given = (call.body["client_id"], call.body["client_secret"])
+        wanted = (self._site.client_id, self._site.client_secret)
+        if not all(hmac.compare_digest(a.encode(), b.encode()) for a, b in zip(given, wanted, strict=True)):
+            return _unauthenticated("invalid")
+        now = time.monotonic()
+        while self._issued and self._issued[0] < now - 60:
+            self._issued.popleft()
+        if len(self._issued) >= self._limit:
+            return error_data(429, "Too many tokens were requested. Reuse the token until it expires.")
+        self._issued.append(now)
+        token = f"eyJhbGciOiJub25lIn0.{secrets.token_urlsafe(48)}"
+        self._until[token] = now + TOKEN_SECONDS
+        # The official SDK reads the lifetime as a text.
+        return Answer(body={"token_type": "bearer", "access_token": token, "expires_in": str(TOKEN_SECONDS)})
+
+    def revoke(self, call: Call) -> None:
+        self._until.pop(_bearer(call), None)
+
+    def refusal(self, call: Call) -> Answer | None:
+        """None for a call with a token that holds."""
+        token = _bearer(call)
+        if not token:
+            return _unauthenticated("missing")
+        if self._until.get(token, 0.0) <= time.monotonic():
+            return _unauthenticated("expired" if token in self._until else "invalid")
+        return None
+
+
+def header_refusal(site: CitrixSite, call: Call) -> Answer | None:
+    """What the service says to wrong headers; missing ones that the contract requires are left to the contract."""
+    customer = call.headers.get("Citrix-CustomerId")
+    if customer is not None and customer.lower() != site.customer_id.lower():
+        return platform_error(403, "authorization", "Access to the customer is denied", "customer")
+    if "application/json" not in call.headers.get("Accept", "").lower():
+        return error_data(406, "The Accept header must be application/json.")
+    if call.raw_body:
+        media_type, _, rest = call.headers.get("Content-Type", "").lower().partition(";")
+        charset = rest.partition("charset=")[2].strip(' "')
+        if media_type.strip() != "application/json" or charset not in ("", "utf-8"):
+            return error_data(415, "The Content-Type header must be application/json; charset=utf-8.")
+    instance = call.headers.get("Citrix-InstanceId")
+    if call.operation.id not in WITHOUT_SITE and instance is not None and instance.lower() != site.id.lower():
+        return error_data(404, f"The site {instance} does not exist.")
+    return None
+
+
+def _bearer(call: Call) -> str:
+    found = BEARER.fullmatch(call.headers.get("Authorization", ""))
+    return found[1] if found else ""
+
+
+def _unauthenticated(reason: str) -> Answer:
+    return platform_error(401, "authentication", "Missing or invalid authentication details", reason)

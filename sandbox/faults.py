@@ -1,0 +1,146 @@
+"""Named faults of the sandbox: what goes wrong outside, on demand (design, section 9).
+
+``NAME[=[ONLY:]NUMBER]``. The number is how many calls the fault hits, or milliseconds for the slow ones; without a
+number a momentary fault hits a few calls and a lasting one holds until it is cleared. ``ONLY`` narrows a fault to one
+Prism by its name (``prism-500=paris:2``, ``relay-down=paris``) or to ``read`` or ``write`` calls of Citrix.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+# Momentary faults: how many calls they hit without a number. None: they last.
+DEFAULT_CALLS: dict[str, int | None] = {
+    "citrix-429": 3,
+    "citrix-502": 2,
+    "citrix-slow": None,
+    "citrix-drop": 1,
+    "token-expiry": 1,
+    "prism-500": None,
+    "prism-truncated": 1,
+    "prism-slow": None,
+    "prism-short": 1,
+    "relay-down": None,
+    "vault-denied": None,
+    "storage-busy": 3,
+}
+MILLISECONDS = {"citrix-slow": 2_000, "prism-slow": 2_000}
+NOT_YET = ("batch-item-fail", "job-stuck", "job-lost")
+
+
+class UnknownFault(ValueError):
+    """The name or the value of a fault is not known; the message lists what there is."""
+
+
+@dataclass(slots=True)
+class Fault:
+    """``left`` is the number of calls it still hits (None: every one), ``milliseconds`` the delay of a slow one."""
+
+    name: str
+    only: str | None = None
+    left: int | None = None
+    milliseconds: int = 0
+
+
+def parse(name: str, value: str | int | None = None) -> Fault:
+    """``name`` and ``value`` as a flag or the admin route gives them. Raises ``UnknownFault``."""
+    if name in NOT_YET:
+        raise UnknownFault(f"The fault {name} is not available yet: it comes with the release that writes to Citrix.")
+    if name not in DEFAULT_CALLS:
+        raise UnknownFault(f"There is no fault {name}. Choose one of: {', '.join(sorted(DEFAULT_CALLS))}.")
+    only, number = _split(name, None if value is None else str(value))
+    if name in MILLISECONDS:
+        return Fault(name, only, None, MILLISECONDS[name] if number is None else number)
+    return Fault(name, only, DEFAULT_CALLS[name] if number is None else number)
+
+
+def _split(name: str, value: str | None) -> tuple[str | None, int | None]:
+    if not value:
+        return None, None
+    only, _, last = value.rpartition(":")
+    if last.isdigit() and int(last) > 0:
+        return only or None, int(last)
+    if only or last.lstrip("-").isdigit():
+        raise UnknownFault(f"The fault {name} takes [ONLY:]NUMBER as its value, not {value!r}.")
+    return last, None
+
+
+class Faults:
+    """The faults that are switched on. Safe to use from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._on: dict[str, Fault] = {}
+        self._fired: dict[str, int] = {}
+        self._watchers: dict[str, Callable[[Fault | None], None]] = {}
+
+    def set(self, name: str, value: str | int | None = None) -> Fault:
+        """Switches a fault on, in place of what it was before. Raises ``UnknownFault``."""
+        fault = parse(name, value)
+        with self._lock:
+            self._on[name] = fault
+            watcher = self._watchers.get(name)
+        if watcher is not None:
+            watcher(fault)
+        return fault
+
+    def clear(self, name: str) -> None:
+        """Switches a fault off; one that is off stays off. Raises ``UnknownFault`` for a name that does not exist."""
+        parse(name)
+        with self._lock:
+            self._on.pop(name, None)
+            watcher = self._watchers.get(name)
+        if watcher is not None:
+            watcher(None)
+
+    def watch(self, name: str, watcher: Callable[[Fault | None], None]) -> None:
+        """``watcher`` is called when the fault is set, and with None when it is cleared."""
+        self._watchers[name] = watcher
+
+    def hits(self, name: str, *subjects: str) -> bool:
+        """True when this call is hit; it is counted then. ``subjects`` is what ``ONLY`` may name."""
+        return self._take(name, subjects) is not None
+
+    def delay(self, name: str, *subjects: str) -> float:
+        """Seconds by which a slow fault delays this call, 0 when it does not."""
+        fault = self._take(name, subjects)
+        return 0.0 if fault is None else fault.milliseconds / 1_000
+
+    def record(self, name: str) -> None:
+        """Counts a fault that struck outside of a call, as a cut relay does."""
+        with self._lock:
+            self._fired[name] = self._fired.get(name, 0) + 1
+
+    def fired(self, name: str) -> int:
+        with self._lock:
+            return self._fired.get(name, 0)
+
+    def is_on(self, name: str) -> bool:
+        with self._lock:
+            return name in self._on
+
+    def as_json(self) -> list[dict[str, object]]:
+        with self._lock:
+            names = sorted({*self._on, *self._fired})
+            return [self._row(name) for name in names]
+
+    def _row(self, name: str) -> dict[str, object]:
+        fault = self._on.get(name)
+        row: dict[str, object] = {"name": name, "on": fault is not None, "fired": self._fired.get(name, 0)}
+        if fault is not None:
+            row |= {"only": fault.only, "left": fault.left, "milliseconds": fault.milliseconds or None}
+        return row
+
+    def _take(self, name: str, subjects: tuple[str, ...]) -> Fault | None:
+        with self._lock:
+            fault = self._on.get(name)
+            if fault is None or (fault.only is not None and fault.only not in subjects):
+                return None
+            if fault.left is not None:
+                fault.left -= 1
+                if fault.left <= 0:
+                    del self._on[name]
+            self._fired[name] = self._fired.get(name, 0) + 1
+            return fault

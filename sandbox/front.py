@@ -1,0 +1,198 @@
+"""The way of a request through a simulator: route, count, faults, admission, contract, handler, contract, answer.
+
+What the outside systems have in common stands here; what one of them does stands in its own module. A request that
+breaks the contract is refused as the real system would. An answer that breaks it is a defect of the sandbox: it is
+recorded, and the caller gets a 500, so that no test passes on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from urllib.parse import parse_qsl
+
+from aiohttp import web
+
+from sandbox.calls import Calls
+from sandbox.contract import Contract, Operation
+
+Json = Any
+MAX_REQUEST_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class Call:
+    """One request, read by its contract. ``body`` is None where none was sent, ``bad_json`` tells that from garbage."""
+
+    operation: Operation
+    path: dict[str, str]
+    headers: Mapping[str, str]
+    cookies: Mapping[str, str]
+    raw_query: list[tuple[str, str]]
+    raw_body: bytes = b""
+    query: dict[str, Json] = field(default_factory=dict)
+    body: Json = None
+    bad_json: bool = False
+
+    @property
+    def writes(self) -> bool:
+        return self.operation.method in ("patch", "put", "delete")
+
+
+@dataclass(slots=True)
+class Answer:
+    """``body`` is what the contract judges; ``payload`` is what is sent, where that is more than ``body``.
+
+    ``cut`` sends half of it and breaks off; ``drop`` closes the connection without an answer.
+    """
+
+    status: int = 200
+    body: Json = None
+    payload: bytes | None = None
+    media_type: str = "application/json"
+    headers: dict[str, str] = field(default_factory=dict)
+    cookies: tuple[str, ...] = ()
+    cut: bool = False
+    drop: bool = False
+
+    def bytes(self) -> bytes:
+        if self.payload is not None:
+            return self.payload
+        return b"" if self.body is None else json.dumps(self.body, separators=(",", ":")).encode()
+
+
+Handler = Callable[[Call], Answer]
+
+
+class Simulator(Protocol):
+    """What a simulated system adds to the common way."""
+
+    system: str
+    contract: Contract
+    handlers: Mapping[str, Handler]
+
+    async def trouble(self, call: Call) -> Answer | None:
+        """A fault that strikes before anything is done: waits, or answers in the system's place."""
+
+    def admit(self, call: Call) -> Answer | None:
+        """Credentials and headers: the refusal, or None."""
+
+    def prepare(self, call: Call) -> None:
+        """Bends a request that the system takes although the document does not."""
+
+    def refuse(self, status: int, problems: list[str]) -> Answer:
+        """An error in the system's own shape."""
+
+    def finish(self, call: Call, answer: Answer) -> Answer:
+        """Headers of every answer, and the faults that strike after the work was done."""
+
+
+class Defects:
+    """Answers of the sandbox that broke a contract. A test session ends red when there are any."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    def add(self, text: str) -> None:
+        self.found.append(text)
+
+
+class Front:
+    """An aiohttp application in front of one simulator. ``latency`` is in seconds, and may be changed at any time."""
+
+    def __init__(self, simulator: Simulator, calls: Calls, defects: Defects, latency: float = 0.0) -> None:
+        self._simulator = simulator
+        self._calls = calls
+        self._defects = defects
+        self.latency = latency
+        self.app = web.Application(client_max_size=MAX_REQUEST_BYTES)
+        self.app.router.add_route("*", "/{path:.*}", self._handle)
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        simulator = self._simulator
+        found = simulator.contract.match(request.method, request.rel_url.raw_path)
+        if found is None or found[0].id not in simulator.handlers:
+            self._calls.add(simulator.system, request.method, request.rel_url.raw_path)
+            return await _send(request, simulator.refuse(404, [f"{request.method} {request.path} does not exist"]))
+        operation, path = found
+        self._calls.add(simulator.system, operation.method, operation.template)
+        call = Call(
+            operation=operation,
+            path=path,
+            headers=request.headers,
+            cookies=request.cookies,
+            raw_query=list(request.query.items()),
+            raw_body=await request.read(),
+        )
+        if self.latency:
+            await asyncio.sleep(self.latency)
+        answer = await simulator.trouble(call) or simulator.finish(call, self._answer(call))
+        return await _send(request, answer)
+
+    def _answer(self, call: Call) -> Answer:
+        simulator = self._simulator
+        problems = self._read(call)
+        refused = simulator.admit(call)
+        if refused is not None:
+            return self._checked(call, refused)
+        if problems:
+            return self._checked(call, simulator.refuse(400, problems))
+        return self._checked(call, simulator.handlers[call.operation.id](call))
+
+    def _read(self, call: Call) -> list[str]:
+        contract = self._simulator.contract
+        checked = contract.check_request(call.operation, call.path, call.raw_query, call.headers)
+        call.query = checked.query
+        if call.operation.body_type == "application/json" and call.raw_body:
+            try:
+                call.body = json.loads(call.raw_body)
+            except ValueError:
+                call.bad_json = True
+                return [*checked.problems, "the body is no JSON"]
+        elif call.operation.body_type is not None and call.raw_body:
+            call.body = _form(call.raw_body)
+        self._simulator.prepare(call)
+        return checked.problems + contract.check_body(call.operation, call.body)
+
+    def _checked(self, call: Call, answer: Answer) -> Answer:
+        media_type = None if answer.body is None and answer.payload is None else answer.media_type
+        contract = self._simulator.contract
+        problems = contract.check_answer(call.operation, answer.status, media_type, answer.body)
+        if not problems:
+            return answer
+        text = f"{self._simulator.system} {call.operation.id} {answer.status}: {'; '.join(problems[:5])}"
+        self._defects.add(text)
+        return Answer(500, payload=f"sandbox defect: {text}".encode(), media_type="text/plain")
+
+
+def _form(raw: bytes) -> dict[str, str]:
+    return dict(parse_qsl(raw.decode("utf-8", "replace"), keep_blank_values=True))
+
+
+async def _send(request: web.Request, answer: Answer) -> web.StreamResponse:
+    payload = answer.bytes()
+    if answer.drop:
+        _abort(request)
+        return web.Response(status=answer.status)
+    if answer.cut:
+        response = web.StreamResponse(status=answer.status, headers=answer.headers)
+        response.content_type = answer.media_type
+        response.content_length = len(payload)
+        await response.prepare(request)
+        await response.write(payload[: len(payload) // 2])
+        _abort(request)
+        return response
+    whole = web.Response(status=answer.status, body=payload, headers=answer.headers)
+    if payload:
+        whole.content_type = answer.media_type
+    for cookie in answer.cookies:
+        whole.headers.add("Set-Cookie", cookie)
+    return whole
+
+
+def _abort(request: web.Request) -> None:
+    if request.transport is not None:
+        request.transport.abort()

@@ -1,0 +1,144 @@
+"""A simulated Prism Central, v3 (contract ``prism.md``, section 4). Lists are POST; VMs of all registered clusters."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sandbox import contract
+from sandbox.entity_cache import EntityCache, listing
+from sandbox.faults import Faults
+from sandbox.front import Answer, Call, Handler
+from sandbox.prism_sign_in import Sessions, api_key_matches, basic_matches
+from sandbox.prism_v2 import astuple_of
+from sandbox.prism_v3_entities import central_entity, cluster_entity, vm_entity
+from sandbox.world import NutanixCluster, Prism, SimVm, stable_uuid
+
+Json = Any
+API_VERSION = "3.1"
+DEFAULT_LENGTH = 20
+MAX_LENGTH = 500
+
+
+class CentralV3:
+    """Shows every registered cluster of ``prism``, and itself among the clusters."""
+
+    def __init__(self, prism: Prism, faults: Faults) -> None:
+        self.system = f"prism/{prism.name}"
+        self.contract = contract.prism()
+        self.sessions = Sessions()
+        self._prism = prism
+        self._faults = faults
+        self._cache = EntityCache()
+        self._short = False
+        self.handlers: Mapping[str, Handler] = {
+            "v3GetCurrentUser": self._me,
+            "v3ListVms": self._vms,
+            "v3GetVm": self._vm,
+            "v3ListClusters": self._clusters,
+            "v3GetCluster": self._cluster,
+        }
+
+    async def trouble(self, call: Call) -> Answer | None:
+        await asyncio.sleep(self._faults.delay("prism-slow", self._prism.name))
+        if self._faults.hits("prism-500", self._prism.name):
+            return self._error(500, "INTERNAL_ERROR", "Internal Server Error.")
+        return None
+
+    def admit(self, call: Call) -> Answer | None:
+        if basic_matches(self._prism, call) or api_key_matches(self._prism, call) or self.sessions.known(call):
+            return None
+        details = 'Basic realm="Intent Gateway Login Required"'
+        return self._error(401, "AUTHENTICATION_REQUIRED", "Authentication required.", details)
+
+    def prepare(self, call: Call) -> None:
+        # The document's maximum is what is served; a larger wish is cut, not refused.
+        if isinstance(call.body, dict) and isinstance(call.body.get("length"), int):
+            call.body["length"] = min(call.body["length"], MAX_LENGTH)
+
+    def refuse(self, status: int, problems: list[str]) -> Answer:
+        if status == 404:
+            return self._error(404, "ENTITY_NOT_FOUND", "; ".join(problems))
+        return self._error(422 if status == 400 else status, "INVALID_REQUEST", "; ".join(problems))
+
+    def finish(self, call: Call, answer: Answer) -> Answer:
+        answer.headers |= {"X-Ntnx-Env": "pc", "X-Ntnx-Product": "pc.2024.3.1.1", "Server": "envoy"}
+        if answer.status == 200 and basic_matches(self._prism, call) and not self.sessions.known(call):
+            answer.cookies = self.sessions.open()
+        large = call.operation.id == "v3ListVms" and answer.status == 200
+        if large and self._faults.hits("prism-truncated", self._prism.name):
+            answer.cut = True
+        return answer
+
+    def _me(self, call: Call) -> Answer:
+        metadata = {"kind": "user", "uuid": stable_uuid("user", self._prism.username), "spec_version": 0}
+        status = {"name": self._prism.username, "state": "COMPLETE", "resources": {"user_type": "LOCAL"}}
+        return Answer(body={"api_version": API_VERSION, "metadata": metadata, "status": status})
+
+    def _vms(self, call: Call) -> Answer:
+        request = call.body
+        found = list(self._prism.vms())
+        wanted = _name_filter(request.get("filter"))
+        if wanted is not None:
+            found = [each for each in found if each[1].name == wanted]
+        if request.get("sort_attribute") == "name":
+            found.sort(key=lambda each: each[1].name, reverse=request.get("sort_order") == "DESCENDING")
+        total = len(found)
+        offset = request.get("offset", 0)
+        # A short list announces the total and leaves its last VM out, in the whole of one reading.
+        if offset == 0:
+            self._short = bool(found) and self._faults.hits("prism-short", self._prism.name)
+        if self._short:
+            found = found[:-1]
+        page = found[offset : offset + request.get("length", DEFAULT_LENGTH)]
+        metadata = _list_metadata("vm", request, offset, len(page), total)
+        texts = [self._text(cluster, vm) for cluster, vm in page]
+        judged, payload = listing({"api_version": API_VERSION, "metadata": metadata}, "entities", texts)
+        return Answer(body=judged, payload=payload)
+
+    def _text(self, cluster: NutanixCluster, vm: SimVm) -> bytes:
+        build: Callable[[], Json] = lambda: vm_entity(vm, cluster)  # noqa: E731 - typed for mypy
+        return self._cache.text((cluster.uuid, vm.uuid), (cluster.name, *astuple_of(vm)), build)
+
+    def _vm(self, call: Call) -> Answer:
+        found = self._prism.find(call.path["uuid"])
+        if found is None:
+            return self._missing("vm", call.path["uuid"])
+        cluster, vm = found
+        return Answer(body={"api_version": API_VERSION, **vm_entity(vm, cluster)})
+
+    def _cluster_entities(self) -> list[Json]:
+        return [*(cluster_entity(each) for each in self._prism.clusters), central_entity(self._prism)]
+
+    def _clusters(self, call: Call) -> Answer:
+        entities = self._cluster_entities()
+        offset = call.body.get("offset", 0)
+        page = entities[offset : offset + call.body.get("length", DEFAULT_LENGTH)]
+        metadata = _list_metadata("cluster", call.body, offset, len(page), len(entities))
+        return Answer(body={"api_version": API_VERSION, "metadata": metadata, "entities": page})
+
+    def _cluster(self, call: Call) -> Answer:
+        wanted = call.path["uuid"].lower()
+        for entity in self._cluster_entities():
+            if entity["metadata"]["uuid"] == wanted:
+                return Answer(body={"api_version": API_VERSION, **entity})
+        return self._missing("cluster", wanted)
+
+    def _missing(self, kind: str, uuid_text: str) -> Answer:
+        return self._error(404, "ENTITY_NOT_FOUND", f"The entity of kind {kind} and uuid {uuid_text} does not exist.")
+
+    @staticmethod
+    def _error(status: int, reason: str, message: str, details: str | None = None) -> Answer:
+        entry = {"reason": reason, "message": message} | ({} if details is None else {"details": details})
+        body = {"state": "ERROR", "code": status, "api_version": API_VERSION, "message_list": [entry]}
+        return Answer(status, body=body)
+
+
+def _name_filter(text: str | None) -> str | None:
+    return text.partition("==")[2] if text and text.startswith("vm_name==") else None
+
+
+def _list_metadata(kind: str, request: Mapping[str, Json], offset: int, returned: int, total: int) -> Json:
+    echoed = {name: request[name] for name in ("filter", "sort_attribute", "sort_order") if name in request}
+    return {"kind": kind, "offset": offset, "length": returned, "total_matches": total, **echoed}

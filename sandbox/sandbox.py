@@ -1,0 +1,216 @@
+"""Everything outside of the app, for one scenario: simulators, vault, identity, relays and Azurite.
+
+``with Sandbox(load("healthy")) as sandbox:`` starts all of it in this process (Azurite in a child) on free ports of
+127.0.0.1, over TLS; ``sandbox.environ`` is what the app needs to find it.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import tempfile
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+
+from aiohttp import web
+
+from sandbox.azurite import Azurite
+from sandbox.calls import Calls
+from sandbox.certificates import CertificateAuthority, ServerCertificate
+from sandbox.citrix_daas import CitrixDaas
+from sandbox.faults import Fault, Faults
+from sandbox.front import Defects, Front, Simulator
+from sandbox.identity import PATH, Identity
+from sandbox.prism_v2 import ElementV2
+from sandbox.prism_v3 import CentralV3
+from sandbox.scenario import Endpoints, Expected, Scenario
+from sandbox.server import Background, Server
+from sandbox.storage_proxy import StorageProxy
+from sandbox.tcp_relay import TcpRelay
+from sandbox.vault import Vault
+from sandbox.world import Prism, World
+
+FAR_AWAY = "0 0 3 * * *"
+SERVICES = ("blob", "queue", "table")
+
+
+class DefectiveSandbox(AssertionError):
+    """A simulator answered what its contract does not allow."""
+
+
+class Sandbox:
+    """``faults`` are set before the start, ``latency`` (seconds) delays each call, ``azurite`` may be a running one."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        *,
+        latency: float = 0.0,
+        faults: Mapping[str, str | int | None] | None = None,
+        azurite: Azurite | None = None,
+        data_directory: Path | None = None,
+    ) -> None:
+        self.scenario = scenario
+        self.calls = Calls()
+        self.faults = Faults()
+        self.defects = Defects()
+        self.relays: dict[str, TcpRelay] = {}
+        self.function_key = secrets.token_urlsafe(24)
+        self.environ: dict[str, str] = {}
+        self._first_faults = dict(faults or {})
+        self._latency = latency
+        self._azurite = azurite
+        self._data_directory = data_directory
+        self._fronts: list[Front] = []
+        self._urls: dict[str, str] = {}
+        self._stack = ExitStack()
+
+    @property
+    def world(self) -> World:
+        return self.scenario.world
+
+    @property
+    def expected(self) -> Mapping[str, Expected]:
+        """The right finding by machine id."""
+        return self.scenario.expected
+
+    @property
+    def citrix_url(self) -> str:
+        return self._urls["citrix"]
+
+    @property
+    def vault_url(self) -> str:
+        return self._urls["vault"]
+
+    @property
+    def prism_urls(self) -> dict[str, str]:
+        """Where the app reaches each Prism: its relay."""
+        return {name: f"https://127.0.0.1:{relay.port}" for name, relay in self.relays.items()}
+
+    @property
+    def profile_file(self) -> Path:
+        return Path(self.environ["REALIGN_PROFILES"], f"{self.scenario.profile_name}.json")
+
+    @property
+    def ca_file(self) -> Path:
+        """The authority of Citrix, the vault and Azurite."""
+        return self._public.ca_file
+
+    @property
+    def corporate_ca_pem(self) -> str:
+        """The authority of the Prisms: only the vault's secret names it."""
+        return self._corporate.ca_pem
+
+    def set_latency(self, seconds: float) -> None:
+        for front in self._fronts:
+            front.latency = seconds
+
+    def start(self) -> None:
+        """Raises what could not be started; then nothing is left running."""
+        try:
+            self._start()
+        except BaseException:
+            self._stack.close()
+            raise
+
+    def stop(self) -> None:
+        """Ends all of it. Raises ``DefectiveSandbox`` where a simulator broke its contract."""
+        self._stack.close()
+        if self.defects.found:
+            raise DefectiveSandbox("; ".join(self.defects.found))
+
+    def serve(self, app: web.Application, certificate: ServerCertificate | None = None) -> Server:
+        """One more server beside the simulators, ended with them."""
+        server = Server(self.background, app, certificate)
+        server.start()
+        self._stack.callback(server.stop)
+        return server
+
+    def _start(self) -> None:
+        self._public = self._stack.enter_context(CertificateAuthority("Realign sandbox"))
+        self._corporate = self._stack.enter_context(CertificateAuthority("Realign sandbox corporate"))
+        self.background = Background()
+        self._stack.callback(self.background.stop)
+        certificate = self._public.certificate()
+        self._urls["citrix"] = self._simulate(CitrixDaas(self.world, self.faults), certificate).url
+        for prism in self.world.prisms.values():
+            self._start_prism(prism, self._corporate.certificate())
+        self.faults.watch("relay-down", self._relays_down)
+        self.identity = Identity(self.calls)
+        identity = self.serve(self.identity.app)
+        self.vault = Vault(self.identity, self.faults, self.calls)
+        vault = self.serve(self.vault.app, certificate)
+        self.vault.port = vault.port
+        self._urls["vault"] = vault.url
+        for name, value in self.scenario.secrets(self.corporate_ca_pem).items():
+            self.vault.put(name, value)
+        for name, setting in self._first_faults.items():
+            self.faults.set(name, setting)
+        self.environ = self._environ(identity.url + PATH, self._storage(), self._profiles())
+
+    def _simulate(self, simulator: Simulator, certificate: ServerCertificate) -> Server:
+        front = Front(simulator, self.calls, self.defects, self._latency)
+        self._fronts.append(front)
+        return self.serve(front.app, certificate)
+
+    def _start_prism(self, prism: Prism, certificate: ServerCertificate) -> None:
+        simulator = ElementV2(prism, self.faults) if prism.api == "element-v2" else CentralV3(prism, self.faults)
+        server = self._simulate(simulator, certificate)
+        relay = TcpRelay(self.background, server.port)
+        relay.start(cut=not prism.up)
+        self._stack.callback(relay.stop)
+        self.relays[prism.name] = relay
+
+    def _relays_down(self, fault: Fault | None) -> None:
+        for name, relay in self.relays.items():
+            hit = fault is not None and fault.only in (None, name)
+            if hit:
+                relay.cut()
+                self.faults.record("relay-down")
+            elif self.world.prisms[name].up:
+                relay.restore()
+
+    def _storage(self) -> str:
+        azurite = self._azurite
+        if azurite is None:
+            azurite = self._stack.enter_context(Azurite(directory=self._data_directory))
+        text = azurite.connection_string
+        if not self.faults.is_on("storage-busy"):
+            return text
+        for service, url in zip(SERVICES, (azurite.blob_url, azurite.queue_url, azurite.table_url), strict=True):
+            proxy = self.serve(StorageProxy(service, url, self.faults, self.calls).app)
+            text = text.replace(url.rsplit("/", 1)[0], proxy.url)
+        return text
+
+    def _profiles(self) -> str:
+        folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="realign-sandbox-profiles-"))
+        endpoints = Endpoints(
+            citrix=self.citrix_url, prism={name: ("127.0.0.1", relay.port) for name, relay in self.relays.items()}
+        )
+        document = json.dumps(self.scenario.profile_document(endpoints), indent=2)
+        Path(folder, f"{self.scenario.profile_name}.json").write_text(document, encoding="utf-8")
+        return folder
+
+    def _environ(self, identity_url: str, connection_string: str, profiles: str) -> dict[str, str]:
+        return {
+            "AzureWebJobsStorage": connection_string,
+            "KEY_VAULT_URL": self.vault_url,
+            "IDENTITY_ENDPOINT": identity_url,
+            "IDENTITY_HEADER": self.identity.header,
+            "REALIGN_PROFILES": profiles,
+            "REALIGN_SCHEDULE": FAR_AWAY,
+            "REQUESTS_CA_BUNDLE": str(self.ca_file),
+            "SANDBOX_FUNCTION_KEY": self.function_key,
+            "WEBSITE_AUTH_ENABLED": "true",
+        }
+
+    def __enter__(self) -> Sandbox:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()

@@ -1,0 +1,60 @@
+"""Passes storage calls on to Azurite and, while the fault ``storage-busy`` is on, answers 503 in its place.
+
+It exists only in a sandbox that was started with that fault: everything else talks to Azurite directly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import aiohttp
+from aiohttp import web
+from multidict import CIMultiDict
+from yarl import URL
+
+from sandbox.calls import Calls
+from sandbox.faults import Faults
+
+HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "upgrade", "te", "trailer"}
+MAX_BODY_BYTES = 64 * 1024 * 1024
+
+
+class StorageProxy:
+    """In front of one storage service at ``upstream`` (``http://127.0.0.1:port/account``)."""
+
+    def __init__(self, service: str, upstream: str, faults: Faults, calls: Calls) -> None:
+        self._service = service
+        self._upstream = upstream.rsplit("/", 1)[0]
+        self._faults = faults
+        self._calls = calls
+        self._client: aiohttp.ClientSession | None = None
+        self.app = web.Application(client_max_size=MAX_BODY_BYTES)
+        self.app.router.add_route("*", "/{path:.*}", self._pass)
+        self.app.cleanup_ctx.append(self._session)
+
+    async def _session(self, app: web.Application) -> AsyncIterator[None]:
+        async with aiohttp.ClientSession(auto_decompress=False, skip_auto_headers=("User-Agent",)) as client:
+            self._client = client
+            yield
+        self._client = None
+
+    async def _pass(self, request: web.Request) -> web.Response:
+        self._calls.add(f"storage/{self._service}", request.method, request.path)
+        if self._client is None:
+            raise web.HTTPServiceUnavailable
+        if self._faults.hits("storage-busy", self._service):
+            body = '{"odata.error":{"code":"ServerBusy","message":{"lang":"en-US","value":"The server is busy."}}}'
+            return web.Response(status=503, text=body, content_type="application/json", headers={"Retry-After": "1"})
+        # The signature covers the path as it was sent, so nothing is decoded and encoded again.
+        url = self._upstream + request.raw_path
+        headers = CIMultiDict((k, v) for k, v in request.headers.items() if k.lower() not in HOP_BY_HOP)
+        async with self._client.request(
+            request.method,
+            URL(url, encoded=True),
+            data=await request.read(),
+            headers=headers,
+            allow_redirects=False,
+        ) as answer:
+            kept = CIMultiDict((k, v) for k, v in answer.headers.items() if k.lower() not in HOP_BY_HOP)
+            kept.pop("Content-Length", None)
+            return web.Response(status=answer.status, body=await answer.read(), headers=kept)

@@ -1,0 +1,230 @@
+"""The estate that the simulators show: Nutanix clusters with their VMs, and a Citrix site with its machine records.
+
+Plain mutable data, on purpose: a test changes a field and the next answer shows it. A VM lives on one Nutanix cluster;
+a Prism endpoint shows the VMs of its cluster (Element) or of all its registered clusters (Central), so that one VM can
+be seen through two endpoints.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+AHV_PLUGIN_ELEMENT = "AcropolisFactory"
+AHV_PLUGIN_CENTRAL = "AcropolisHypervisorPCFactory"
+
+
+def stable_uuid(*parts: object) -> str:
+    """The same parts give the same UUID in every run."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, "realign-sandbox:" + "/".join(str(part) for part in parts)))
+
+
+def cluster_uuid(*parts: object) -> str:
+    """A cluster UUID in the shape of real ones: no valid RFC 4122 version (contract ``prism.md``, section 0)."""
+    text = stable_uuid("cluster", *parts).replace("-", "")
+    return f"0006{text[:4]}-{text[4:8]}-{text[8:12]}-0000-{text[12:24]}"
+
+
+@dataclass(slots=True)
+class SimVm:
+    """A VM on one Nutanix cluster. ``power`` is ``on``, ``off`` or ``paused``; ``created`` RFC 3339, whole seconds."""
+
+    uuid: str
+    name: str
+    power: str = "on"
+    bios_uuid: str | None = None
+    parent_uuid: str | None = None
+    agent: bool = False
+    state: str = "COMPLETE"
+    hypervisor: str = "AHV"
+    created: str = "2025-05-29T05:59:01Z"
+    ip: str | None = None
+    mac: str | None = None
+
+
+@dataclass(slots=True)
+class DomainEntry:
+    """A VM in a protection domain or in a snapshot: its UUID at that time and its name."""
+
+    uuid: str
+    name: str
+
+
+@dataclass(slots=True)
+class SimDomain:
+    """A protection domain as one cluster sees it."""
+
+    name: str
+    active: bool
+    vms: list[DomainEntry] = field(default_factory=list)
+    snapshots: list[list[DomainEntry]] = field(default_factory=list)
+    remote_sites: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class NutanixCluster:
+    """One Nutanix cluster. ``available`` is what a Prism Central says about it."""
+
+    uuid: str
+    name: str
+    available: bool = True
+    vms: dict[str, SimVm] = field(default_factory=dict)
+    domains: dict[str, SimDomain] = field(default_factory=dict)
+
+    def add(self, vm: SimVm) -> SimVm:
+        self.vms[vm.uuid] = vm
+        return vm
+
+
+@dataclass(slots=True)
+class Prism:
+    """A Prism endpoint of the profile: ``api`` is ``element-v2`` or ``central-v3``, ``up`` False when it is dead."""
+
+    name: str
+    api: str
+    hosting_connection: str
+    clusters: list[NutanixCluster]
+    up: bool = True
+    username: str = "svc-realign"
+    password: str = field(default="", repr=False)
+    api_key: str | None = field(default=None, repr=False)
+
+    def vms(self) -> Iterator[tuple[NutanixCluster, SimVm]]:
+        for cluster in self.clusters:
+            for vm in cluster.vms.values():
+                yield cluster, vm
+
+    def find(self, uuid_text: str) -> tuple[NutanixCluster, SimVm] | None:
+        wanted = uuid_text.lower()
+        for cluster in self.clusters:
+            if wanted in cluster.vms:
+                return cluster, cluster.vms[wanted]
+        return None
+
+
+@dataclass(slots=True)
+class SimConnection:
+    """A hosting connection of the Citrix site. ``resets`` counts ``$resetConnection``."""
+
+    id: str
+    uid: int
+    name: str
+    plugin_id: str
+    zone_id: str
+    zone: str
+    address: str
+    in_maintenance: bool = False
+    connection_type: str = "Custom"
+    resets: int = 0
+
+
+@dataclass(slots=True)
+class SimCatalog:
+    """A machine catalog; ``folder`` is its admin folder with backslashes, empty for the root."""
+
+    id: str
+    uid: int
+    name: str
+    folder: str
+    zone_id: str
+    zone: str
+    provisioning: str = "Manual"
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.folder}\\{self.name}" if self.folder else self.name
+
+
+@dataclass(slots=True)
+class SimGroup:
+    """A delivery group."""
+
+    id: str
+    uid: int
+    name: str
+    folder: str = ""
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.folder}\\{self.name}" if self.folder else self.name
+
+
+@dataclass(slots=True)
+class SimMachine:
+    """A machine record: what Citrix believes. ``connection_id`` and ``hosted_machine_id`` are None where unmanaged."""
+
+    id: str
+    uid: int
+    name: str
+    dns_name: str | None
+    catalog_id: str
+    group_id: str | None
+    provisioning: str
+    connection_id: str | None
+    hosted_machine_id: str | None
+    hosted_name: str | None = None
+    power_state: str = "Unknown"
+    in_maintenance: bool = False
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class CitrixSite:
+    """A Citrix DaaS customer with one site. ``frozen`` makes ``/Me`` answer 530."""
+
+    id: str
+    name: str
+    customer_id: str
+    client_id: str
+    client_secret: str = field(repr=False)
+    connections: dict[str, SimConnection] = field(default_factory=dict)
+    catalogs: dict[str, SimCatalog] = field(default_factory=dict)
+    groups: dict[str, SimGroup] = field(default_factory=dict)
+    machines: dict[str, SimMachine] = field(default_factory=dict)
+    frozen: bool = False
+
+    def connection(self, name_or_id: str) -> SimConnection | None:
+        wanted = name_or_id.lower()
+        for connection in self.connections.values():
+            if wanted in (connection.id.lower(), connection.name.lower()):
+                return connection
+        return None
+
+    def machine(self, name_or_id: str) -> SimMachine | None:
+        """By id, or by ``DOMAIN|host`` (contract ``citrix.md``, section 4.8)."""
+        found = self.machines.get(name_or_id.lower())
+        if found is not None:
+            return found
+        wanted = name_or_id.replace("|", "\\").lower()
+        return next((each for each in self.machines.values() if each.name.lower() == wanted), None)
+
+
+@dataclass(slots=True)
+class World:
+    """Everything that the simulators know."""
+
+    prisms: dict[str, Prism]
+    site: CitrixSite
+    writes: Counter[str] = field(default_factory=Counter)
+
+    def refresh_power(self, connection: SimConnection) -> None:
+        """What Citrix does after a reset of a connection: it asks the hypervisor again for every machine on it."""
+        prisms = [p for p in self.prisms.values() if p.hosting_connection.lower() == connection.name.lower()]
+        for machine in self.site.machines.values():
+            if machine.connection_id == connection.id:
+                machine.power_state = self._seen_power(machine, prisms)
+
+    def refresh_all_power(self) -> None:
+        for connection in self.site.connections.values():
+            self.refresh_power(connection)
+
+    @staticmethod
+    def _seen_power(machine: SimMachine, prisms: list[Prism]) -> str:
+        states = {"on": "On", "off": "Off", "paused": "Suspended"}
+        for prism in prisms:
+            found = prism.find(machine.hosted_machine_id or "") if prism.up else None
+            if found is not None and found[0].available:
+                return states.get(found[1].power, "Unknown")
+        return "Unknown"

@@ -1,0 +1,60 @@
+"""Who did what in a run, when: rows that are only ever added, in the order of time."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from shared.azure.limits import Value, cut, quoted, storable
+from shared.azure.row_time import to_text
+from shared.azure.storage import Storage
+from shared.azure.table import Table
+from shared.model import Event, MachineId, RunId
+
+
+def event_to_row(run_id: RunId, event: Event, entropy: str) -> dict[str, Value | None]:
+    """``entropy`` tells events of one microsecond apart."""
+    microseconds = int(event.at.timestamp()) * 1_000_000 + event.at.microsecond
+    return {
+        "PartitionKey": run_id,
+        "RowKey": f"{microseconds:017d}-{entropy}",
+        "at": to_text(event.at),
+        "actor": cut(storable(event.actor), 1_000),
+        "action": event.action,
+        "detail": cut(storable(event.detail)),
+        "machine": event.machine,
+    }
+
+
+def row_to_event(row: Mapping[str, Any]) -> Event:
+    machine = row.get("machine")
+    return Event(
+        at=datetime.fromisoformat(row["at"]),
+        actor=row["actor"],
+        action=row["action"],
+        detail=row["detail"],
+        machine=MachineId(machine) if machine is not None else None,
+    )
+
+
+class Events:
+    """Raises ``StorageError`` when the account fails."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._table: Table = storage.table("events")
+
+    def append(self, run_id: RunId, event: Event) -> None:
+        # A row with this key can only be the first attempt of this very request.
+        self._table.insert(event_to_row(run_id, event, secrets.token_hex(4)))
+
+    def page(self, run_id: RunId, after: str | None, limit: int) -> tuple[list[Event], str | None]:
+        """At most ``limit`` events, oldest first, and the mark after which the next page begins (None: none)."""
+        odata = f"PartitionKey eq {quoted(run_id)}"
+        if after is not None:
+            odata += f" and RowKey gt {quoted(after)}"
+        rows = [row.values for row in islice(self._table.query(odata, page=limit + 1), limit + 1)]
+        events = [row_to_event(row) for row in rows[:limit]]
+        return events, rows[limit - 1]["RowKey"] if len(rows) > limit else None

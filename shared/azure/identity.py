@@ -1,0 +1,195 @@
+"""Who the app is in Entra ID: a token credential for the Azure SDK clients, on msal.
+
+On App Service the managed identity's token endpoint answers; on a laptop a service principal with a secret or a
+certificate (contract ``azure.md``, section 4.3). msal returns errors as dictionaries, does not retry and sets no
+time-out: the session below and ``_token_of`` add what is missing. Its dictionaries hold tokens and are never logged.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import msal
+import requests
+from azure.core.credentials import AccessToken, AccessTokenInfo, TokenCredential, TokenRequestOptions
+from azure.core.exceptions import ClientAuthenticationError
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
+
+from shared.settings import IdentitySettings, load_identity
+
+_TIMEOUT = (5.0, 15.0)  # connect, read; seconds
+_LONGEST_DESCRIPTION = 300
+
+
+class _TokenSource(Protocol):
+    """One way to a token. ``who`` and ``remedy`` make the error sentences."""
+
+    who: str
+    remedy: str
+
+    def token(self, scope: str, claims: str | None) -> Mapping[str, Any]: ...
+
+
+class _BoundedAdapter(HTTPAdapter):
+    """msal calls without a time-out; this adapter gives every call one, and the trust of the settings.
+
+    On the session alone, requests would let ``REQUESTS_CA_BUNDLE`` win over the bundle that was given.
+    """
+
+    def __init__(self, ca_bundle: str | None, retry: Retry) -> None:
+        self._ca_bundle = ca_bundle
+        super().__init__(max_retries=retry)
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        kwargs["timeout"] = kwargs.get("timeout") or _TIMEOUT
+        kwargs["verify"] = self._ca_bundle or kwargs.get("verify") or True
+        return super().send(request, *args, **kwargs)
+
+
+def _session(ca_bundle: str | None) -> requests.Session:
+    session = requests.Session()
+    # Asking for a token twice does no harm, so the POST of a service principal is repeated too.
+    retry = Retry(
+        total=3,
+        status_forcelist=(429, 500, 502, 503, 504),
+        allowed_methods=("GET", "POST"),
+        backoff_factor=0.4,
+        backoff_jitter=0.3,
+        backoff_max=4,
+        retry_after_max=5,
+        raise_on_status=False,
+    )
+    adapter = _BoundedAdapter(ca_bundle, retry)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)  # the managed identity endpoint is plain http on the app's own host
+    return session
+
+
+class _ManagedIdentity:
+    who = "The app's managed identity"
+    remedy = "Check that the identity is switched on and that the client id names one that the app has."
+
+    def __init__(self, settings: IdentitySettings) -> None:
+        session = _session(None)
+        session.trust_env = False  # the endpoint is on the app's own host: never through a proxy
+        identity = (
+            msal.UserAssignedManagedIdentity(client_id=settings.client_id)
+            if settings.client_id
+            else msal.SystemAssignedManagedIdentity()
+        )
+        self._client = msal.ManagedIdentityClient(identity, http_client=session)
+
+    def token(self, scope: str, claims: str | None) -> Mapping[str, Any]:
+        # Without App Service's variables msal would try the address of a virtual machine's endpoint instead.
+        if msal.managed_identity.get_managed_identity_source() != msal.managed_identity.APP_SERVICE:
+            return {"error": "no_endpoint", "error_description": "IDENTITY_ENDPOINT and IDENTITY_HEADER are not set"}
+        result: Mapping[str, Any] = self._client.acquire_token_for_client(
+            resource=scope.removesuffix("/.default"), claims_challenge=claims
+        )
+        return result
+
+
+class _ServicePrincipal:
+    who = "The app registration"
+    remedy = "Check AZURE_TENANT_ID, AZURE_CLIENT_ID and that its secret or certificate has not expired."
+
+    def __init__(self, settings: IdentitySettings) -> None:
+        self._settings = settings
+        self._session = _session(settings.ca_bundle)
+        self._client: msal.ConfidentialClientApplication | None = None
+
+    def token(self, scope: str, claims: str | None) -> Mapping[str, Any]:
+        if self._client is None:  # its constructor asks the tenant's metadata, so it belongs to the first use
+            self._client = msal.ConfidentialClientApplication(
+                self._settings.client_id,
+                client_credential=self._client_credential(),
+                authority=f"{self._settings.authority}/{self._settings.tenant_id}",
+                http_client=self._session,
+                instance_discovery=False,
+            )
+        result: Mapping[str, Any] = self._client.acquire_token_for_client([scope], claims_challenge=claims)
+        return result
+
+    def _client_credential(self) -> str | dict[str, str]:
+        if self._settings.client_secret:
+            return self._settings.client_secret
+        with open(self._settings.certificate_path or "", encoding="ascii") as file:
+            pem = file.read()
+        return {"private_key": pem, "public_certificate": pem}  # msal works out the thumbprint
+
+
+class MsalCredential:
+    """A ``TokenCredential`` that threads may share. Raises ``ClientAuthenticationError`` with a sentence."""
+
+    def __init__(self, source: _TokenSource, clock: Callable[[], float] = time.time) -> None:
+        self._source = source
+        self._clock = clock
+        self._lock = threading.Lock()  # one request for many threads; the others find the token in msal's cache
+
+    def get_token_info(self, *scopes: str, options: TokenRequestOptions | None = None) -> AccessTokenInfo:
+        claims = (options or {}).get("claims")
+        asked_at = int(self._clock())
+        with self._lock:
+            result = self._ask(scopes[0], claims)
+        token = result.get("access_token")
+        if not isinstance(token, str) or not token:
+            raise ClientAuthenticationError(message=self._refused(scopes[0], result))
+        return AccessTokenInfo(token, asked_at + int(result["expires_in"]), refresh_on=result.get("refresh_on"))
+
+    def get_token(
+        self,
+        *scopes: str,
+        claims: str | None = None,
+        tenant_id: str | None = None,
+        enable_cae: bool = False,
+        **kwargs: Any,
+    ) -> AccessToken:
+        info = self.get_token_info(*scopes, options={"claims": claims} if claims else {})
+        return AccessToken(info.token, info.expires_on)
+
+    def close(self) -> None:
+        """The credential lives as long as the process: closing a client must not close it."""
+
+    def _ask(self, scope: str, claims: str | None) -> Mapping[str, Any]:
+        try:
+            return self._source.token(scope, claims)
+        except requests.RequestException as error:
+            cause = type(error).__name__
+            message = (
+                f"{self._source.who} got no token for {scope}: its token endpoint did not answer ({cause}). "
+                "Try again; if it stays so, restart the app."
+            )
+        except (ValueError, OSError) as error:  # msal's JSON, authority and certificate errors; the file
+            message = (
+                f"{self._source.who} got no token for {scope}: the sign-in could not be done "
+                f"({type(error).__name__}). {self._source.remedy}"
+            )
+        # Not chained: the causes may quote headers or keys.
+        raise ClientAuthenticationError(message=message) from None
+
+    def _refused(self, scope: str, result: Mapping[str, Any]) -> str:
+        reason = " ".join(str(result.get("error_description") or result.get("error") or "no reason given").split())
+        return f"{self._source.who} got no token for {scope}: {reason[:_LONGEST_DESCRIPTION]}. {self._source.remedy}"
+
+
+_credentials: dict[IdentitySettings, MsalCredential] = {}
+_credentials_lock = threading.Lock()
+
+
+def credential(settings: IdentitySettings) -> TokenCredential:
+    """The process's one credential for ``settings``: msal keeps its tokens in the client object."""
+    with _credentials_lock:
+        found = _credentials.get(settings)
+        if found is None:
+            source = _ManagedIdentity(settings) if settings.managed else _ServicePrincipal(settings)
+            found = _credentials[settings] = MsalCredential(source)
+    return found
+
+
+def credential_from(environ: Mapping[str, str]) -> TokenCredential:
+    """The credential that ``environ`` describes. Raises ``SettingsInvalid`` when it describes none."""
+    return credential(load_identity(environ))

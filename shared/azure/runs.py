@@ -1,0 +1,154 @@
+"""The runs: found by id, newest first for a profile and over all, and those at work. Always by key, never by a scan.
+
+A run has a main row (partition ``run``), a pointer in its profile's partition, and, while it is at work, one in the
+partition ``active``, which the sweeper reads. The pointer to a run at work is written before its main row and removed
+after it, so a crash leaves at worst a pointer too many; readers tolerate that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from itertools import islice
+
+from shared.azure.limits import checked, quoted
+from shared.azure.run_row import RUN_PARTITION, row_to_run, run_to_row
+from shared.azure.storage import Storage
+from shared.azure.table import Table, Versioned
+from shared.errors import EditedElsewhere, NotFound, StorageError
+from shared.model import Run, RunId, RunStatus
+
+ACTIVE = frozenset({RunStatus.QUEUED, RunStatus.PLANNING, RunStatus.APPLYING, RunStatus.ROLLING_BACK})
+
+_ACTIVE_PARTITION = "active"
+_LAST_MICROSECOND = 16**13 - 1  # of the year 2112
+_SETTLED = timedelta(minutes=10)
+_READERS = 8
+
+
+def new_run_id(now: datetime, entropy: bytes) -> RunId:
+    """An id of ``0-9a-f``: later runs sort first. ``entropy`` is five random bytes, for runs of one microsecond."""
+    microseconds = int(now.timestamp()) * 1_000_000 + now.microsecond
+    return RunId(f"{_LAST_MICROSECOND - microseconds:013x}{entropy[:5].hex()}")
+
+
+class Runs:
+    """Raises ``StorageError`` when the account fails."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._table: Table = storage.table("runs")
+
+    def create(self, run: Run) -> Versioned[Run]:
+        """Store a new run. Safe to repeat: a run that is there already is left alone, and returned as it is."""
+        if run.status in ACTIVE:
+            self._table.put(_pointer(_ACTIVE_PARTITION, run.id))
+        etag = self._table.insert(run_to_row(run))
+        created = Versioned(run, etag) if etag is not None else self.get(run.id)
+        self._table.put(_pointer(_profile_partition(run.profile), run.id))
+        if created.value.status not in ACTIVE:
+            self._table.delete(_ACTIVE_PARTITION, run.id)
+        return created
+
+    def get(self, run_id: RunId) -> Versioned[Run]:
+        """Raises ``NotFound``."""
+        found = self._find(run_id)
+        if found is None:
+            raise NotFound(f"There is no run {run_id[:60]}. Check the id; old runs are removed after a while.")
+        return found
+
+    def update(self, run: Run, etag: str) -> Versioned[Run]:
+        """Replace the run that was read with ``etag``. Raises ``EditedElsewhere``, or ``NotFound``."""
+        at_work = run.status in ACTIVE
+        pointer = None
+        if at_work:
+            self._table.put(_pointer(_ACTIVE_PARTITION, run.id))
+        else:
+            # Read before the main row is written: a run that goes back to work meanwhile renews the pointer.
+            pointer = self._table.get(_ACTIVE_PARTITION, run.id)
+        row = run_to_row(run)
+        written = self._table.replace(row, etag)
+        if written is None:
+            current = self.get(run.id)
+            # A repeated request may have met its own first attempt.
+            if run_to_row(current.value) != row:
+                raise EditedElsewhere(
+                    f"Run {run.id} was changed in the meantime (it is {current.value.status} now). Look at it again."
+                )
+            written = current.etag
+        if pointer is not None:
+            self._table.delete(_ACTIVE_PARTITION, run.id, pointer.etag)
+        return Versioned(run, written)
+
+    def newest(
+        self, profile: str | None, statuses: frozenset[RunStatus] | None, before: RunId | None, limit: int
+    ) -> list[Run]:
+        """At most ``limit`` runs, newest first, of one profile or of all; ``before`` is the last one of a page."""
+        if profile is None:
+            found = self._newest_of_all(statuses, before, limit)
+        else:
+            found = self._newest_of(profile, before, limit)
+        return list(islice((run for run in found if statuses is None or run.status in statuses), limit))
+
+    def count_since(self, profile: str, since: datetime, most: int) -> int:
+        """How many runs of a profile were created after ``since``; counts to ``most`` and no further."""
+        odata = f"{_after(_profile_partition(profile), None)} and RowKey lt {quoted(new_run_id(since, b''))}"
+        return sum(1 for _ in islice(self._table.query(odata, select=["RowKey"], page=most), most))
+
+    def active(self) -> list[RunId]:
+        """The runs at work, newest first. A run that came to rest a moment ago may still be among them."""
+        rows = self._table.query(f"PartitionKey eq {quoted(_ACTIVE_PARTITION)}", select=["RowKey"])
+        return [RunId(row.values["RowKey"]) for row in rows]
+
+    def forget_rested(self, run_id: RunId, now: datetime) -> bool:
+        """Take a run that rests, or was never stored, out of ``active``; true if that was needed.
+
+        For what a crash left behind: a pointer younger than ten minutes may belong to an update that is on its way.
+        """
+        pointer = self._table.get(_ACTIVE_PARTITION, run_id)
+        if pointer is None or pointer.changed_at is None or now - pointer.changed_at < _SETTLED:
+            return False
+        found = self._find(run_id)
+        if found is not None and found.value.status in ACTIVE:
+            return False
+        return self._table.delete(_ACTIVE_PARTITION, run_id, pointer.etag)
+
+    def _find(self, run_id: RunId) -> Versioned[Run] | None:
+        if not run_id.isalnum():  # ids are ours: what is not of their alphabet is no key either
+            return None
+        row = self._table.get(RUN_PARTITION, run_id)
+        return Versioned(row_to_run(row.values), row.etag) if row is not None else None
+
+    def _newest_of_all(self, statuses: frozenset[RunStatus] | None, before: RunId | None, limit: int) -> Iterator[Run]:
+        odata = _after(RUN_PARTITION, before)
+        if statuses is not None:
+            odata += f" and ({_any_status(statuses)})"
+        return (row_to_run(row.values) for row in self._table.query(odata, page=limit))
+
+    def _newest_of(self, profile: str, before: RunId | None, limit: int) -> Iterator[Run]:
+        pointers = self._table.query(_after(_profile_partition(profile), before), select=["RowKey"], page=limit)
+        ids = (RunId(row.values["RowKey"]) for row in pointers)
+        with ThreadPoolExecutor(_READERS) as readers:
+            while group := list(islice(ids, max(limit, _READERS))):
+                # A pointer without its run is a run whose creation was cut short.
+                yield from (found.value for found in readers.map(self._find, group) if found is not None)
+
+
+def _pointer(partition: str, run_id: RunId) -> dict[str, str | int | bool | float]:
+    try:
+        return checked({"PartitionKey": partition, "RowKey": run_id})
+    except ValueError as error:
+        raise StorageError(f"Run {run_id!r} cannot be stored: {error}.", kind="failed", system="Storage") from error
+
+
+def _profile_partition(profile: str) -> str:
+    return f"profile:{profile}"
+
+
+def _after(partition: str, before: RunId | None) -> str:
+    odata = f"PartitionKey eq {quoted(partition)}"
+    return f"{odata} and RowKey gt {quoted(before)}" if before is not None else odata
+
+
+def _any_status(statuses: Iterable[RunStatus]) -> str:
+    return " or ".join(f"status eq {quoted(status.value)}" for status in sorted(statuses)) or "status eq ''"

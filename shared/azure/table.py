@@ -1,0 +1,197 @@
+"""One table: the few operations that the repositories need, with outcomes instead of SDK exceptions.
+
+A lost race or an absent row is an answer (``None`` or ``False``); only what an operator must act on is an error. The
+SDK repeats a write whose answer was lost, so "exists already" and "changed in the meantime" may be the echo of our own
+first attempt: callers compare contents before they believe it (contract ``azure.md``, section 5.2).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, Literal, TypeVar
+
+from azure.core import MatchConditions
+from azure.core.exceptions import AzureError, ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
+from azure.data.tables import TableClient, TableEntity, TableErrorCode, TableTransactionError, UpdateMode
+
+from shared.azure.failures import storage_failures
+from shared.azure.limits import TRANSACTION_ROWS, Value, checked
+from shared.errors import StorageError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Versioned(Generic[T]):
+    """A value as it was read, with the etag that guards its update."""
+
+    value: T
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    values: Mapping[str, Any]
+    etag: str
+    changed_at: datetime | None = None
+
+
+class Table:
+    """``account`` is the service's host, for sentences; ``options`` go with every call (time-outs, retries)."""
+
+    def __init__(self, client: TableClient, account: str, options: Mapping[str, Any] | None = None) -> None:
+        self._client = client
+        self.account = account
+        self._options = dict(options or {})
+        self._lock = threading.Lock()
+        self._created = False
+
+    @property
+    def name(self) -> str:
+        return self._client.table_name
+
+    def insert(self, row: Mapping[str, Value | None]) -> str | None:
+        """The new row's etag, or None when there is one with its keys already."""
+        with self._doing("write to"):
+            try:
+                return _etag(self._ready().create_entity(self._checked(row), **self._options))
+            except ResourceExistsError:
+                return None
+
+    def get(self, partition: str, row: str) -> Row | None:
+        with self._doing("read"):
+            try:
+                return _row(self._ready().get_entity(partition, row, **self._options))
+            except ResourceNotFoundError as error:
+                if _code(error) == TableErrorCode.TABLE_NOT_FOUND:
+                    raise
+                return None
+
+    def put(self, row: Mapping[str, Value | None]) -> str:
+        """Insert or replace whatever is there; the new etag."""
+        with self._doing("write to"):
+            return _etag(self._ready().upsert_entity(self._checked(row), mode=UpdateMode.REPLACE, **self._options))
+
+    def replace(self, row: Mapping[str, Value | None], etag: str) -> str | None:
+        """The new etag, or None when the row is gone or has another etag."""
+        with self._doing("write to"):
+            try:
+                written = self._ready().update_entity(
+                    self._checked(row),
+                    mode=UpdateMode.REPLACE,
+                    etag=etag,
+                    match_condition=MatchConditions.IfNotModified,
+                    **self._options,
+                )
+            except (ResourceModifiedError, ResourceNotFoundError):
+                return None
+            return _etag(written)
+
+    def delete(self, partition: str, row: str, etag: str | None = None) -> bool:
+        """False when ``etag`` is given and the row has another one. An absent row counts as deleted."""
+        with self._doing("delete from"):
+            condition: dict[str, Any] = {"etag": etag, "match_condition": MatchConditions.IfNotModified} if etag else {}
+            try:
+                self._ready().delete_entity(partition, row, **condition, **self._options)
+            except ResourceModifiedError:
+                return False
+            return True
+
+    def query(self, odata: str, *, select: Sequence[str] | None = None, page: int = 1000) -> Iterator[Row]:
+        """The rows that ``odata`` selects, by key, read ``page`` at a time (at most 1,000) as they are taken."""
+        with self._doing("read"):
+            found = self._ready().query_entities(
+                odata,
+                select=list(select) if select else None,
+                results_per_page=max(1, min(page, 1000)),
+                **self._options,
+            )
+            for entity in found:
+                yield _row(entity)
+
+    def insert_all(self, rows: Sequence[Mapping[str, Value]]) -> bool:
+        """Insert new ``rows`` of one partition; false, and nothing done, when one of them is there already."""
+        try:
+            self._transact([("create", row, {}) for row in rows], "write to")
+        except _RowThere:
+            return False
+        return True
+
+    def put_all(self, rows: Sequence[Mapping[str, Value]]) -> None:
+        """Insert or replace ``rows`` of one partition, all or none. They fit one transaction and were ``checked``."""
+        replace = {"mode": UpdateMode.REPLACE}
+        self._transact([("upsert", row, replace) for row in rows], "write to")
+
+    def delete_all(self, partition: str, keys: Sequence[str]) -> None:
+        """Delete rows of one partition; those that are gone already do not matter."""
+        rows = [{"PartitionKey": partition, "RowKey": key} for key in keys]
+        try:
+            self._transact([("delete", row, {}) for row in rows], "delete from")
+        except _RowGone:
+            for key in keys:
+                self.delete(partition, key)
+
+    def _transact(self, operations: list[tuple[Any, Any, Any]], doing: Literal["write to", "delete from"]) -> None:
+        if not operations:
+            return
+        if len(operations) > TRANSACTION_ROWS:
+            raise ValueError(f"a transaction holds {TRANSACTION_ROWS} rows, not {len(operations)}")
+        with self._doing(doing):
+            try:
+                self._ready().submit_transaction(operations, **self._options)
+            except TableTransactionError as error:
+                if error.status_code == 404 and doing == "delete from":
+                    raise _RowGone from error
+                if error.status_code == 409 and operations[0][0] == "create":
+                    raise _RowThere from error
+                raise
+
+    def _ready(self) -> TableClient:
+        """The client, once the table exists: the app creates what it needs at first use."""
+        if not self._created:
+            with self._lock:
+                if not self._created:
+                    try:
+                        self._client.create_table()
+                    except ResourceExistsError as error:
+                        if _code(error) not in (None, TableErrorCode.TABLE_ALREADY_EXISTS):
+                            raise
+                    self._created = True
+        return self._client
+
+    def _checked(self, row: Mapping[str, Value | None]) -> dict[str, Value]:
+        try:
+            return checked(row)
+        except ValueError as error:
+            raise StorageError(
+                f"A row does not fit table {self.name}: {error}.", kind="failed", system=f"Storage {self.account}"
+            ) from error
+
+    @contextmanager
+    def _doing(self, what: str) -> Iterator[None]:
+        with storage_failures(self.account, f"{what} table {self.name}"):
+            yield
+
+
+class _RowGone(Exception):
+    """A transaction was refused because one of its rows is not there."""
+
+
+class _RowThere(Exception):
+    """A transaction was refused because one of its rows is there already."""
+
+
+def _code(error: AzureError) -> object:
+    return getattr(error, "error_code", None)
+
+
+def _etag(metadata: Mapping[str, Any]) -> str:
+    return str(metadata["etag"])
+
+
+def _row(entity: TableEntity) -> Row:
+    return Row(entity, str(entity.metadata["etag"]), entity.metadata.get("timestamp"))

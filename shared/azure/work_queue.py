@@ -1,0 +1,89 @@
+"""The work queue: messages that say which run does which step next. They carry ids, never a plan.
+
+Messages arrive at least once, and base64 is what the Functions host expects (contract ``azure.md``, section 3.4).
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import dataclass
+from enum import StrEnum
+
+from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
+
+from shared.azure.failures import storage_failures
+from shared.azure.limits import to_json
+from shared.azure.storage import POISON_QUEUE, WORK_QUEUE, Storage
+from shared.errors import InvalidRequest
+from shared.model import RunId
+
+LONGEST_DELAY = 7 * 24 * 3600 - 1  # seconds; a message lives seven days
+
+
+class WorkStep(StrEnum):
+    PLAN = "plan"
+    APPLY = "apply"
+    ROLLBACK = "rollback"
+    RESET_AGAIN = "reset-again"
+    OBSERVE = "observe"
+    NOTIFY = "notify"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkItem:
+    run: RunId
+    step: WorkStep
+
+    @classmethod
+    def from_json(cls, body: bytes) -> WorkItem:
+        """Read a message. Raises ``InvalidRequest`` for one that is not ours; unknown members are left alone."""
+        try:
+            content = json.loads(body)
+            run, step = content["run"], WorkStep(content["step"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise InvalidRequest(
+                f"A message of the queue {WORK_QUEUE} is no work item ({type(error).__name__}). Delete it; only the "
+                "app may write to this queue."
+            ) from error
+        if not isinstance(run, str) or not run:
+            raise InvalidRequest(f"A message of the queue {WORK_QUEUE} names no run. Delete it.")
+        return cls(RunId(run), step)
+
+    def to_json(self) -> str:
+        return to_json({"run": self.run, "step": self.step.value})
+
+
+class WorkQueue:
+    """Raises ``StorageError`` when the account fails: who sends must know whether the message is in the queue."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._client, self._account = storage.queue(WORK_QUEUE)
+        self._poison, _ = storage.queue(POISON_QUEUE)
+        self._lock = threading.Lock()
+        self._created = False
+
+    def send(self, run_id: RunId, step: WorkStep | str, delay_seconds: int = 0) -> None:
+        """Put a step of a run in the queue, to be seen after ``delay_seconds`` (at most seven days)."""
+        message = WorkItem(run_id, WorkStep(step)).to_json()
+        delay = max(0, min(int(delay_seconds), LONGEST_DELAY))
+        with storage_failures(self._account, f"send to queue {WORK_QUEUE}"):
+            self._create()
+            try:
+                self._client.send_message(message, visibility_timeout=delay)
+            except ResourceNotFoundError:  # somebody deleted the queue under a running app
+                self._created = False
+                self._create()
+                self._client.send_message(message, visibility_timeout=delay)
+
+    def _create(self) -> None:
+        if self._created:
+            return
+        with self._lock:
+            for queue in () if self._created else (self._client, self._poison):
+                try:
+                    queue.create_queue()
+                except ResourceExistsError as error:
+                    if getattr(error, "error_code", None) == "QueueBeingDeleted":
+                        raise
+            self._created = True

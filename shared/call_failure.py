@@ -1,0 +1,121 @@
+"""Naming what went wrong with a call: one error with a kind, and a clause that an operator understands.
+
+The texts of requests and urllib3 hold URLs and object addresses, and an answer's body may hold anything; neither gets
+into a message as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import ssl
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import requests
+from urllib3.exceptions import LocationParseError, NameResolutionError, NewConnectionError, ReadTimeoutError
+
+from shared.errors import Upstream
+from shared.transport import CONNECT_TIMEOUT
+
+
+class CallFailed(Upstream):
+    """A call that stays without a usable answer. Clients turn it into their own error, with the remedy.
+
+    ``cause`` is a clause that goes on after the system's name, ``http_status`` is what it answered, if it did, ``said``
+    the decoded JSON of an error answer, ``unsent`` true when the request cannot have reached the system.
+    """
+
+    def __init__(
+        self,
+        cause: str,
+        *,
+        kind: str,
+        system: str,
+        retryable: bool = False,
+        http_status: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        said: Any = None,
+        unsent: bool = False,
+    ) -> None:
+        super().__init__(f"{system} {cause}.", kind=kind, system=system, retryable=retryable)
+        self.cause = cause
+        self.http_status = http_status
+        self.headers: Mapping[str, str] = headers or {}
+        self.said = said
+        self.unsent = unsent
+
+
+def refusal(response: requests.Response, body: bytes, system: str) -> CallFailed:
+    """The failure that an answer outside 2xx stands for."""
+    status = response.status_code
+    kind = {401: "sign-in", 403: "forbidden", 429: "throttled"}.get(status, "failed")
+    try:
+        said = json.loads(body)
+    except (ValueError, RecursionError):
+        said = None
+    cause = f"answered HTTP {status}"
+    if 300 <= status < 400:
+        cause += ", a redirect that Realign does not follow"
+    return CallFailed(
+        cause,
+        kind=kind,
+        system=system,
+        retryable=status == 429 or status >= 500,
+        http_status=status,
+        headers=response.headers,
+        said=said,
+    )
+
+
+def network_failure(error: Exception, system: str) -> CallFailed:
+    """The failure behind an exception of requests or urllib3; their own texts hold URLs and object addresses."""
+    chain = list(_causes(error))
+
+    def seen(*types: type[BaseException]) -> BaseException | None:
+        return next((cause for cause in chain if isinstance(cause, types)), None)
+
+    def failure(cause: str, kind: str, *, unsent: bool = False) -> CallFailed:
+        retryable = kind in ("unreachable", "timeout", "malformed")
+        return CallFailed(cause, kind=kind, system=system, retryable=retryable, unsent=unsent)
+
+    untrusted = seen(ssl.SSLCertVerificationError)
+    if isinstance(untrusted, ssl.SSLCertVerificationError):
+        return failure(f"showed a certificate that is not trusted ({untrusted.verify_message})", "tls")
+    if seen(requests.exceptions.InvalidURL, LocationParseError, UnicodeError):
+        return failure("has a host name or URL that is not valid", "misconfigured")
+    if seen(requests.exceptions.ProxyError):
+        return failure("could not be reached through the proxy", "unreachable", unsent=True)
+    if seen(requests.exceptions.ConnectTimeout):
+        return failure(f"did not accept a connection within {CONNECT_TIMEOUT:.0f} s", "timeout", unsent=True)
+    if seen(NameResolutionError):
+        return failure("could not be reached: its host name is not known", "unreachable", unsent=True)
+    if seen(NewConnectionError):
+        why = "the connection was refused" if seen(ConnectionRefusedError) else "no connection could be made"
+        return failure(f"could not be reached: {why}", "unreachable", unsent=True)
+    if seen(requests.exceptions.ReadTimeout, ReadTimeoutError, TimeoutError):
+        return failure("did not answer in time", "timeout")
+    broken = seen(ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError)
+    handshake = seen(ssl.SSLError)
+    if isinstance(handshake, ssl.SSLError) and not broken:
+        return failure(f"does not speak TLS as expected ({handshake.reason})", "tls")
+    if seen(requests.exceptions.ConnectionError, requests.exceptions.SSLError):
+        return failure("closed the connection before an answer came", "unreachable")
+    return failure("sent an answer that broke off", "malformed")
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The exceptions inside an exception: requests and urllib3 carry them as arguments, reason or cause."""
+    yield error
+    for inner in (*error.args, getattr(error, "reason", None), error.__cause__):
+        if isinstance(inner, BaseException):
+            yield from _causes(inner)
+
+
+def excerpt(text: object, limit: int = 200) -> str:
+    """What a vendor said, fit for a message: one line, cut, without anything that looks like a credential."""
+    line = " ".join(str(text or "").split())
+    line = re.sub(r"(?i)\b(bearer|basic)([ =]+)\S+", r"\1\2***", line)
+    line = re.sub(r"(?i)(password|secret|token|api.?key)([\"']?\s*[:=]\s*)\S+", r"\1\2***", line)
+    line = re.sub(r"\beyJ[\w.-]+", "***", line)
+    return line if len(line) <= limit else f"{line[:limit]}…"

@@ -1,0 +1,191 @@
+"""Reading one Citrix site: who it is, its machines, catalogs, delivery groups and hosting connections."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from itertools import takewhile
+from threading import Event
+from typing import Any, TypeVar
+
+import requests
+
+from shared.citrix.endpoint import Endpoint, Token
+from shared.citrix.records import BadRecord, connection_from, folder_from, machine_from
+from shared.errors import CitrixError
+from shared.http import Deadline, Limits
+from shared.model import Folder, HostingConnection, Machine, Site
+
+PAGE = 1000  # the most that Citrix answers; its default is 250
+READ_SECONDS = 540.0  # below the ten minutes that a step may work at a time
+MACHINE_FIELDS = "Id,Name,DnsName,ProvisioningType,Hosting,MachineCatalog,DeliveryGroup"
+CATALOG_FIELDS = "Id,Name,FullName,AdminFolder,Zone"
+GROUP_FIELDS = "Id,Name,FullName,AdminFolder"
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+def _read_limits() -> Limits:
+    # Citrix names no rate limit and promises no Retry-After; its own SDK waits 15 s and more.
+    return Limits(Deadline.after(READ_SECONDS), attempts=7, backoff=1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class SiteIdentity:
+    """A site as ``/Me`` names it. ``id`` never changes and goes into the header of every other call."""
+
+    id: str
+    name: str
+
+
+class CitrixSite:
+    """One site. ``base_url`` is its origin without a path; ``site_id`` chooses where a customer has several sites.
+
+    Every method raises ``CitrixError``. Iterators read a page at a time. ``limits`` is asked at the start of each
+    method. Safe to use from several threads.
+    """
+
+    def __init__(
+        self,
+        session: requests.Session,
+        base_url: str,
+        customer_id: str,
+        token: Token,
+        site_id: str | None = None,
+        *,
+        limits: Callable[[], Limits] = _read_limits,
+    ) -> None:
+        self._endpoint = Endpoint(session, base_url, customer_id, token)
+        self._chosen = site_id
+        self._identity: SiteIdentity | None = None
+        self._limits = limits
+
+    def discover(self) -> SiteIdentity:
+        """Ask ``/Me`` which site this is. The other methods do it themselves where nobody did before."""
+        body = self._endpoint.get("/Me", self._limits(), site_id=None)
+        customers = _objects(body.get("Customers"))
+        if len(customers) > 1:
+            wanted = self._endpoint.customer_id.lower()
+            customers = [customer for customer in customers if str(customer.get("Id")).lower() == wanted]
+        sites = _objects(customers[0].get("Sites")) if customers else []
+        if self._chosen is not None:
+            sites = [site for site in sites if str(site.get("Id")).lower() == self._chosen.lower()]
+        if len(sites) != 1 or not sites[0].get("Id"):
+            raise self._no_single_site(sites)
+        site = str(sites[0]["Id"])
+        self._identity = SiteIdentity(site, str(sites[0].get("Name") or site))
+        return self._identity
+
+    def machines(self) -> Iterator[Machine]:
+        """The machine records of the whole site, each once."""
+        return _distinct(self._items("/Machines", MACHINE_FIELDS, machine_from), lambda machine: machine.id)
+
+    def catalogs(self) -> Iterator[Folder]:
+        """The machine catalogs of the whole site, each once."""
+        return _distinct(self._items("/MachineCatalogs", CATALOG_FIELDS, folder_from), lambda catalog: catalog.id)
+
+    def delivery_groups(self) -> Iterator[Folder]:
+        """The delivery groups of the whole site, each once."""
+        return _distinct(self._items("/DeliveryGroups", GROUP_FIELDS, folder_from), lambda group: group.id)
+
+    def hosting_connections(self) -> tuple[HostingConnection, ...]:
+        """The hosting connections of the site. This list has no pages (contract ``citrix.md``, section 7.1)."""
+        body = self._endpoint.get("/hypervisors", self._limits(), site_id=self._site_id())
+        return tuple(self._records("/hypervisors", body, connection_from))
+
+    def _site_id(self) -> str:
+        return (self._identity or self.discover()).id
+
+    def _items(self, path: str, fields: str, read: Callable[[dict[str, Any]], T]) -> Iterator[T]:
+        """All items of a paged list. It ends when no continuation token comes back, and only then."""
+        limits, site_id = self._limits(), self._site_id()
+        params: dict[str, str | int] = {"limit": PAGE, "fields": fields}
+        seen: set[str] = set()
+        while True:
+            body = self._endpoint.get(path, limits, site_id=site_id, params=params)
+            yield from self._records(path, body, read)
+            token = body.get("ContinuationToken")
+            if not token:
+                return
+            if token in seen:
+                raise self._endpoint.malformed(f"{path} sent the same continuation token twice, so it would never end")
+            seen.add(str(token))
+            params = {**params, "continuationToken": str(token)}
+
+    def _records(self, path: str, body: dict[str, Any], read: Callable[[dict[str, Any]], T]) -> list[T]:
+        if not isinstance(body.get("Items"), list):
+            raise self._endpoint.malformed(f"{path} has no Items")
+        try:
+            return [read(item) for item in _objects(body["Items"])]
+        except BadRecord as error:
+            raise self._endpoint.malformed(f"{path} has {error}") from error
+
+    def _no_single_site(self, sites: list[dict[str, Any]]) -> CitrixError:
+        title, customer = self._endpoint.title, self._endpoint.customer_id
+        if len(sites) > 1:
+            names = ", ".join(f"{site.get('Name')} ({site.get('Id')})" for site in sites)
+            what = f"{title} has several sites: {names}. Say by its id which one is meant."
+        elif self._chosen is not None:
+            what = f"{title} has no site {self._chosen}. Correct the site id."
+        else:
+            what = (
+                f"{title} shows no site to the API client of secret {self._endpoint.token.secret}. Check that "
+                f"{customer} is the customer id of the client and that the client may use DaaS."
+            )
+        return CitrixError(what, kind="misconfigured", system=title)
+
+
+def read_site(client: CitrixSite, *, workers: int = 4) -> Site:
+    """The whole site, its four lists read side by side by ``workers`` threads. Raises ``CitrixError``."""
+    identity = client.discover()
+    stop = Event()
+    with ThreadPoolExecutor(max_workers=max(workers, 1), thread_name_prefix="citrix") as pool:
+        machines = pool.submit(_until, stop, client.machines)
+        connections = pool.submit(client.hosting_connections)
+        catalogs = pool.submit(_until, stop, client.catalogs)
+        groups = pool.submit(_until, stop, client.delivery_groups)
+        lists: tuple[Future[Any], ...] = (machines, connections, catalogs, groups)
+        done, _ = wait(lists, return_when=FIRST_EXCEPTION)
+        stop.set()  # one list failed, or all are read: a list that still goes on ends with its page
+        for finished in done:
+            finished.result()  # raises the error of the list that failed
+        names = {connection.id: connection.name for connection in connections.result()}
+        site = Site(
+            identity.id,
+            identity.name,
+            tuple(_with_connection_name(machine, names) for machine in machines.result()),
+            connections.result(),
+            catalogs.result(),
+            groups.result(),
+        )
+    log.info("read site=%s machines=%s connections=%s", site.id, len(site.machines), len(site.connections))
+    return site
+
+
+def _until(stop: Event, read: Callable[[], Iterator[T]]) -> tuple[T, ...]:
+    return tuple(takewhile(lambda _: not stop.is_set(), read()))
+
+
+def _with_connection_name(machine: Machine, names: dict[str, str]) -> Machine:
+    """Every member of a reference may be null: a machine that names its connection by id alone is power-managed."""
+    hosting = machine.hosting
+    if hosting.connection is not None or hosting.connection_id not in names:
+        return machine
+    return replace(machine, hosting=replace(hosting, connection=names[hosting.connection_id]))
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
+
+
+def _distinct(items: Iterable[T], key: Callable[[T], str]) -> Iterator[T]:
+    """The order of a list is stable in one chain of pages at best, so an item may come twice."""
+    seen: set[str] = set()
+    for item in items:
+        if key(item) not in seen:
+            seen.add(key(item))
+            yield item

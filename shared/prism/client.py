@@ -1,0 +1,54 @@
+"""What a run needs to know from Prism, whatever the API version behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from shared.http import Limits
+from shared.model import ProtectionDomain, RegisteredCluster, Vm
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[T_co]):
+    """A list as it was read: ``items`` without repeats, and whether their number is the one that Prism announced.
+
+    ``distinct`` counts what was listed, also what is not of interest (another hypervisor's VMs); ``announced`` is the
+    total that the last page named. A list is no snapshot: only equal numbers allow to conclude from absence
+    (contract ``prism.md``, section 9).
+    """
+
+    items: tuple[T_co, ...]
+    distinct: int
+    announced: int
+
+    @property
+    def whole(self) -> bool:
+        return self.distinct == self.announced
+
+
+class PrismClient(Protocol):
+    """One endpoint. Every method raises ``PrismError`` and keeps to ``limits``."""
+
+    @property
+    def api(self) -> str:
+        """The profile's word for the API, for example ``element-v2``."""
+        ...
+
+    def clusters(self, limits: Limits) -> Listing[RegisteredCluster]:
+        """The Nutanix clusters behind the endpoint that the profile means.
+
+        This is the probe: ask it first and alone. A refused password must not be tried again (Prism locks accounts).
+        """
+        ...
+
+    def vms(self, clusters: Iterable[RegisteredCluster], limits: Limits) -> Listing[Vm]:
+        """The VMs on ``clusters``, which are what ``clusters()`` answered."""
+        ...
+
+    def domains(self, limits: Limits) -> Listing[ProtectionDomain]:
+        """The protection domains with their snapshot entries; empty where the API has none."""
+        ...

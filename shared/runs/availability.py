@@ -1,0 +1,62 @@
+"""What a profile or a request may say already, but this version does not do yet.
+
+It validates, so that a profile can be written ahead; a run that needs it is refused instead of doing half of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from shared.errors import NotAvailableYet
+from shared.model import Mode
+from shared.profile import CvadSite, Profile, Scope
+from shared.runs.request import RunRequest
+
+_LATER_APIS = frozenset({"central-v4", "central"})
+
+
+def not_available_in(profile: Profile) -> tuple[str, ...]:
+    """The parts of a profile that keep all its runs from starting, as ``field: value``."""
+    return tuple(_of_profile(profile))
+
+
+def check_available(profile: Profile, request: RunRequest, mode: Mode) -> None:
+    """Raise ``NotAvailableYet`` with every part of the profile and the request that a run would need."""
+    features = (*not_available_in(profile), *_of_request(request, mode))
+    if features:
+        raise NotAvailableYet(
+            f"Profile {profile.name} cannot run in this version, which does not do yet: {'; '.join(features)}. "
+            "Take it out of the profile or the request, or use a later version.",
+            features=features,
+        )
+
+
+def _of_profile(profile: Profile) -> Iterator[str]:
+    if isinstance(profile.site, CvadSite):
+        yield "site.kind: cvad"
+    for cluster in profile.clusters:
+        if cluster.api in _LATER_APIS:
+            yield f"clusters ({cluster.name}).api: {cluster.api}"
+        if cluster.relay is not None:
+            yield f"clusters ({cluster.name}).relay"
+    yield from _of_scope(profile.scope)
+
+
+def _of_scope(scope: Scope) -> Iterator[str]:
+    later = {
+        "deliveryGroups": scope.delivery_groups,
+        "hostingConnections": scope.hosting_connections,
+        "prismCategory": scope.prism_category,
+    }
+    yield from (f"scope.{key}" for key, value in later.items() if value is not None)
+
+
+def _of_request(request: RunRequest, mode: Mode) -> Iterator[str]:
+    if mode is Mode.AUTO:
+        yield "mode: auto (ask for mode review or report)"
+    if request.scope is not None:
+        yield from _of_scope(request.scope)
+    if request.settle_seconds:
+        yield "settleSeconds"
+    if request.incident_start is not None:
+        yield "incidentStart"

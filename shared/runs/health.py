@@ -1,0 +1,118 @@
+"""Asks everything that Realign depends on whether it is ready, and says what to do where it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from time import monotonic
+
+from shared.errors import RealignError, VaultError
+from shared.http import Deadline, Limits
+from shared.profile import Cluster, Profile
+from shared.runs.connect import citrix, prism
+from shared.runs.keyring import Keyring, secret_names
+from shared.runs.resources import Resources
+
+PROBE_SECONDS = 15.0
+_PROBES_AT_ONCE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One dependency. ``kind`` is storage, vault, profile, site or cluster; ``remedy`` is None where it is ready."""
+
+    name: str
+    kind: str
+    ready: bool
+    latency_ms: int
+    remedy: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """``usable`` is False only where storage or the vault fails: then Realign itself can do nothing."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def usable(self) -> bool:
+        return all(check.ready for check in self.checks if check.kind in ("storage", "vault"))
+
+    @property
+    def status(self) -> str:
+        if not self.usable:
+            return "unavailable"
+        return "ready" if all(check.ready for check in self.checks) else "degraded"
+
+
+def check_health(resources: Resources) -> Health:
+    """Probe storage, vault, every site and every cluster, side by side, each for at most 15 s.
+
+    A credential that was refused within the last 20 minutes is not tried again.
+    """
+    files = resources.profiles()
+    profiles = [file.profile for file in files.values() if file.profile is not None]
+    broken = [
+        Check(name, "profile", ready=False, latency_ms=0, remedy=" ".join(file.errors))
+        for name, file in files.items()
+        if file.profile is None
+    ]
+    with ThreadPoolExecutor(_PROBES_AT_ONCE, thread_name_prefix="probe") as pool:
+        first = [pool.submit(_probe, "storage", "storage", resources.ping_storage)]
+        first.append(pool.submit(_probe, "key-vault", "vault", lambda: _ask_vault(resources, profiles)))
+        base = tuple(future.result() for future in first)
+        if not base[1].ready:
+            return Health((*base, *broken))
+        probes = [probe for profile in profiles for probe in _probes(resources, profile)]
+        rest = list(pool.map(lambda probe: _probe(*probe), probes))
+    return Health((*base, *broken, *rest))
+
+
+Probe = tuple[str, str, Callable[[], object]]
+
+
+def _probes(resources: Resources, profile: Profile) -> Iterator[Probe]:
+    yield f"{profile.name}/site", "site", lambda: _ask_site(resources, profile)
+    for cluster in profile.clusters:
+        yield f"{profile.name}/{cluster.name}", "cluster", lambda cluster=cluster: _ask_cluster(resources, cluster)  # type: ignore[misc]
+
+
+def _probe(name: str, kind: str, ask: Callable[[], object]) -> Check:
+    began = monotonic()
+    remedy = None
+    try:
+        ask()
+    except RealignError as error:
+        remedy = str(error)
+    return Check(name, kind, remedy is None, round((monotonic() - began) * 1000), remedy)
+
+
+def _ask_vault(resources: Resources, profiles: list[Profile]) -> None:
+    """One read that proves reachability and rights. That a secret is missing is the business of its site or cluster."""
+    name = profiles[0].site.credential if profiles else "realign-probe"
+    try:
+        resources.vault.secret(name)
+    except VaultError as error:
+        if error.kind not in ("missing", "malformed"):
+            raise
+
+
+def _limits() -> Limits:
+    return Limits(Deadline.after(PROBE_SECONDS), attempts=1, silence=PROBE_SECONDS)
+
+
+def _ask_site(resources: Resources, profile: Profile) -> None:
+    with citrix(resources, profile, Keyring(resources.vault, secret_names(profile)), limits=_limits) as site:
+        site.discover()
+
+
+def _ask_cluster(resources: Resources, cluster: Cluster) -> None:
+    names = {cluster.credential, *((cluster.ca,) if cluster.ca else ())}
+    with prism(resources, cluster, Keyring(resources.vault, names)) as (client, memory):
+        try:
+            client.clusters(_limits())
+        except RealignError as error:
+            if getattr(error, "kind", "") == "sign-in":
+                memory.remember(error)
+            raise

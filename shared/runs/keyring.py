@@ -1,0 +1,35 @@
+"""The secrets of a profile, fetched once a run, together, and kept nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from shared.azure.vault import Secret, Vault
+from shared.profile import Profile
+
+_READERS = 8
+
+
+class Keyring:
+    """Each secret as it came, or the error that came instead. ``repr`` shows nothing."""
+
+    def __init__(self, vault: Vault, names: Iterable[str]) -> None:
+        wanted = sorted(set(names))
+        with ThreadPoolExecutor(min(_READERS, len(wanted)) or 1, thread_name_prefix="vault") as readers:
+            self._secrets: dict[str, Future[Secret]] = {name: readers.submit(vault.secret, name) for name in wanted}
+
+    def secret(self, name: str) -> Secret:
+        """Raises the ``VaultError`` of that secret alone; the others can still be used."""
+        return self._secrets[name].result()
+
+    def text(self, name: str | None) -> str | None:
+        """The text of an optional secret, such as a CA."""
+        return self.secret(name).value if name is not None else None
+
+
+def secret_names(profile: Profile) -> frozenset[str]:
+    """Every secret that a run of the profile needs."""
+    names = {profile.site.credential, *(cluster.credential for cluster in profile.clusters)}
+    names |= {cluster.ca for cluster in profile.clusters if cluster.ca is not None}
+    return frozenset(names)

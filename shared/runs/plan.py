@@ -1,0 +1,216 @@
+"""The step ``plan``: read everything, make the plan, write the findings, and leave the run where its mode says.
+
+Safe to repeat. A worker that takes over after a crash plans anew, and its findings replace those of the attempt
+before it row by row; nothing is written without the profile's lock.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from shared.azure.lock import Held, Lock
+from shared.azure.table import Versioned
+from shared.azure.work_queue import WorkStep
+from shared.errors import EditedElsewhere, LockLost, RealignError, StorageError
+from shared.model import (
+    ClusterReading,
+    ClusterSummary,
+    Event,
+    FindingKind,
+    Mode,
+    Plan,
+    RemapState,
+    Run,
+    RunId,
+    RunStatus,
+    Step,
+)
+from shared.planning.plan import fingerprint, make_plan, parse_target
+from shared.profile import Profile, Scope
+from shared.runs.gather import gather
+from shared.runs.resources import Resources
+
+MOST_ATTEMPTS = 5
+WAIT_FOR_LOCK = timedelta(seconds=5)
+
+log = logging.getLogger(__name__)
+
+_PLANNABLE = (RunStatus.QUEUED, RunStatus.PLANNING)
+
+
+def plan_run(resources: Resources, run_id: RunId) -> None:
+    """Take a run from ``queued`` to the end of its plan, whatever of it is done already.
+
+    A run that needs no plan any more, or that another worker plans, is left alone. A failure that can be explained
+    ends the run as ``failed``; a fault of the storage account is raised, so that the message comes again.
+    """
+    found = resources.runs.get(run_id)
+    if found.value.status not in _PLANNABLE:
+        log.info("nothing to plan run=%s status=%s", run_id, found.value.status.value)
+        return
+    token = resources.random_bytes(16).hex()
+    lock = resources.locks.acquire(found.value.profile, run_id, token, resources.now())
+    if isinstance(lock, Held):
+        _wait_for(resources, found, lock)
+        return
+    with lock:
+        try:
+            _plan_locked(resources, run_id, lock)
+        except (LockLost, EditedElsewhere) as error:
+            log.warning("another worker has the run, run=%s: %s", run_id, error)
+
+
+def _wait_for(resources: Resources, found: Versioned[Run], held: Held) -> None:
+    run = found.value
+    if held.run_id == run.id:
+        log.info("already being planned run=%s until=%s", run.id, held.until.isoformat())
+        return
+    not_before = resources.now() + WAIT_FOR_LOCK
+    step = Step("wait", "waiting", resources.now(), f"Run {held.run_id} of the profile is at work.")
+    steps = run.steps if run.steps and run.steps[-1].name == "wait" else (*run.steps, step)
+    resources.runs.update(replace(run, not_before=not_before, steps=steps, updated_at=resources.now()), found.etag)
+    resources.queue.send(run.id, WorkStep.PLAN, delay_seconds=int(WAIT_FOR_LOCK.total_seconds()))
+
+
+def _plan_locked(resources: Resources, run_id: RunId, lock: Lock) -> None:
+    found = resources.runs.get(run_id)
+    if found.value.status not in _PLANNABLE:
+        return
+    record = _Record(resources, found)
+    if found.value.attempts >= MOST_ATTEMPTS:
+        fail_run(
+            resources, found, f"Planning was begun {MOST_ATTEMPTS} times and never came to its end. Start it anew."
+        )
+        return
+    record.begin()
+    try:
+        _plan(resources, record, lock)
+    except (LockLost, EditedElsewhere):
+        raise
+    except RealignError as error:
+        if isinstance(error, StorageError) and error.retryable:
+            raise  # nothing could be recorded now; the message comes again
+        fail_run(resources, record.versioned, str(error))
+
+
+class _Record:
+    """The run's row while it is being planned: each change goes through the ETag of the one before."""
+
+    def __init__(self, resources: Resources, versioned: Versioned[Run]) -> None:
+        self._resources = resources
+        self.versioned = versioned
+
+    @property
+    def run(self) -> Run:
+        return self.versioned.value
+
+    def write(self, **changes: Any) -> None:
+        changed = replace(self.run, updated_at=self._resources.now(), **changes)
+        self.versioned = self._resources.runs.update(changed, self.versioned.etag)
+
+    def begin(self) -> None:
+        now = self._resources.now()
+        again = f"Attempt {self.run.attempts + 1}." if self.run.attempts else ""
+        self.write(
+            status=RunStatus.PLANNING,
+            started_at=self.run.started_at or now,
+            attempts=self.run.attempts + 1,
+            not_before=None,
+            progress=5,
+            steps=(*self.run.steps, Step("plan", "running", now, again)),
+        )
+
+    def read(self, done: int, total: int) -> None:
+        self.write(progress=5 + 55 * done // total)
+
+
+def _plan(resources: Resources, record: _Record, lock: Lock) -> None:
+    run = record.run
+    profile = _kept_profile(resources, run.id)
+    gathered = gather(resources, profile, run.target, record.read)
+    summaries = tuple(_summary(reading) for reading in gathered.readings)
+    record.write(progress=60, clusters=summaries)
+    plan = make_plan(
+        gathered.site,
+        gathered.readings,
+        scopes=(profile.scope, *_asked_scopes(resources, run.id)),
+        policy=profile.policy,
+        limits=run.limits,
+        target=parse_target(run.target, gathered.readings) if run.target is not None else None,
+    )
+    record.write(progress=70)
+    rows = (
+        finding for finding in plan.findings if run.trigger != "schedule" or finding.kind is not FindingKind.ALIGNED
+    )
+    written = resources.remaps.replace(run.id, rows, lock.check)
+    if plan.unmatched:
+        resources.inputs.put_text(run.id, "unmatched", json.dumps(plan.unmatched))
+    lock.check()
+    _finish(resources, record, plan)
+    log.info("planned run=%s profile=%s findings=%s rows=%s", run.id, run.profile, len(plan.findings), written)
+
+
+def _finish(resources: Resources, record: _Record, plan: Plan) -> None:
+    run, now = record.run, resources.now()
+    kinds = Counter(finding.kind.value for finding in plan.findings)
+    remaps = kinds[FindingKind.REMAP.value]
+    status = _status_after(run.mode, remaps)
+    detail = f"{len(plan.findings)} machines in scope, {remaps} remaps, {plan.out_of_scope} machines out of scope."
+    record.write(
+        status=status,
+        progress=100,
+        ended_at=None if status is RunStatus.AWAITING_REVIEW else now,
+        fingerprint=fingerprint(plan.findings),
+        guards=plan.guards,
+        findings=dict(sorted(kinds.items())),
+        states={RemapState.PROPOSED.value: remaps} if remaps else {},
+        out_of_scope=plan.out_of_scope,
+        unmatched=sum(len(names) for names in plan.unmatched.values()),
+        steps=(*run.steps[:-1], replace(run.steps[-1], status="done", at=now, detail=detail)),
+    )
+    resources.events.append(run.id, Event(now, "realign", "planned", detail))
+    for guard in plan.guards:
+        resources.events.append(run.id, Event(now, "realign", "guard", f"{guard.name}: {guard.explanation}"))
+
+
+def _status_after(mode: Mode, remaps: int) -> RunStatus:
+    if mode is Mode.REPORT:
+        return RunStatus.PLANNED
+    return RunStatus.AWAITING_REVIEW if remaps else RunStatus.COMPLETED
+
+
+def fail_run(resources: Resources, found: Versioned[Run], reason: str) -> None:
+    """End a run as ``failed`` with a sentence. What was written of its plan stays readable."""
+    run, now = found.value, resources.now()
+    steps = run.steps
+    if steps and steps[-1].status in ("running", "waiting"):
+        steps = (*steps[:-1], replace(steps[-1], status="failed", at=now, detail=reason))
+    failed = replace(
+        run, status=RunStatus.FAILED, error=reason, ended_at=now, updated_at=now, not_before=None, steps=steps
+    )
+    resources.runs.update(failed, found.etag)
+    resources.events.append(run.id, Event(now, "realign", "failed", reason))
+    log.error("run failed run=%s profile=%s reason=%s", run.id, run.profile, reason)
+
+
+def _kept_profile(resources: Resources, run_id: RunId) -> Profile:
+    text = resources.inputs.text(run_id, "profile")
+    if text is None:
+        raise RealignError(f"The profile that run {run_id} was started with is gone from storage. Start a new run.")
+    return Profile.model_validate_json(text)
+
+
+def _asked_scopes(resources: Resources, run_id: RunId) -> tuple[Scope, ...]:
+    text = resources.inputs.text(run_id, "scope")
+    scopes = (Scope.model_validate_json(text),) if text is not None else ()
+    named = (resources.inputs.names(run_id, key) for key in ("machines", "csv"))
+    return (*scopes, *(Scope(machines=names) for names in named if names is not None))
+
+
+def _summary(reading: ClusterReading) -> ClusterSummary:
+    return ClusterSummary(reading.name, reading.api, reading.status.value, len(reading.vms), reading.error)

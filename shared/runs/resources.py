@@ -1,0 +1,110 @@
+"""What the use cases work with: profiles, secrets, tables, queue and clock, opened at first use.
+
+``function_app`` makes one for the process; a test makes one for its sandbox.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+
+from shared.azure.events import Events
+from shared.azure.idempotency import Idempotency
+from shared.azure.identity import credential
+from shared.azure.inputs import Inputs
+from shared.azure.lock import ProfileLocks
+from shared.azure.refusals import Refusals
+from shared.azure.remaps import Remaps
+from shared.azure.runs import Runs
+from shared.azure.storage import Storage
+from shared.azure.vault import Vault
+from shared.azure.work_queue import WorkQueue
+from shared.errors import NotFound, ProfileInvalid
+from shared.profile import Profile
+from shared.profile_files import ProfileFile, read_profiles
+from shared.settings import load
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Resources:
+    """``environ`` are the app settings; ``now`` is UTC."""
+
+    def __init__(self, environ: Mapping[str, str], now: Callable[[], datetime] = _utc_now) -> None:
+        self.environ = environ
+        self.now = now
+        self.settings = load(environ)
+        self.random_bytes: Callable[[int], bytes] = secrets.token_bytes
+
+    @cached_property
+    def _storage(self) -> Storage:
+        needs_identity = self.settings.storage.connection_string is None
+        identity = credential(self.settings.identity) if needs_identity else None
+        return Storage(self.settings.storage, identity, ca_bundle=self.settings.trust.ca_bundle)
+
+    @cached_property
+    def vault(self) -> Vault:
+        settings = self.settings
+        return Vault(settings.vault.url, credential(settings.identity), ca_bundle=settings.trust.ca_bundle)
+
+    @cached_property
+    def runs(self) -> Runs:
+        return Runs(self._storage)
+
+    @cached_property
+    def remaps(self) -> Remaps:
+        return Remaps(self._storage)
+
+    @cached_property
+    def events(self) -> Events:
+        return Events(self._storage)
+
+    @cached_property
+    def inputs(self) -> Inputs:
+        return Inputs(self._storage)
+
+    @cached_property
+    def idempotency(self) -> Idempotency:
+        return Idempotency(self._storage)
+
+    @cached_property
+    def refusals(self) -> Refusals:
+        return Refusals(self._storage)
+
+    @cached_property
+    def locks(self) -> ProfileLocks:
+        return ProfileLocks(self._storage, clock=self.now)
+
+    @cached_property
+    def queue(self) -> WorkQueue:
+        return WorkQueue(self._storage)
+
+    def ping_storage(self) -> None:
+        """Raises ``StorageError`` when the account cannot be used."""
+        self._storage.ping()
+
+    def profiles(self) -> dict[str, ProfileFile]:
+        """All profiles by name, broken ones included; read anew, so that an edited file counts at once."""
+        return read_profiles(Path(self.settings.profiles.folder))
+
+    def profile_file(self, name: str) -> ProfileFile:
+        """Raises ``NotFound``."""
+        files = self.profiles()
+        if name not in files:
+            known = ", ".join(sorted(files)) or "none"
+            raise NotFound(f"There is no profile '{name[:63]}'. Correct the name; there are: {known[:500]}.")
+        return files[name]
+
+    def profile(self, name: str) -> Profile:
+        """Raises ``NotFound``, or ``ProfileInvalid`` with the validation errors."""
+        file = self.profile_file(name)
+        if file.profile is None:
+            raise ProfileInvalid(
+                f"Profile {file.name} has errors and cannot run: {' '.join(file.errors)}", errors=file.errors
+            )
+        return file.profile

@@ -1,0 +1,55 @@
+"""The scheduled start of every profile that asks for it."""
+
+from __future__ import annotations
+
+import logging
+
+from shared.errors import NotFound, RealignError
+from shared.model import RunId, RunStatus
+from shared.profile import Profile
+from shared.runs.access import SCHEDULE
+from shared.runs.request import RunRequest
+from shared.runs.resources import Resources
+from shared.runs.start import start_run
+
+log = logging.getLogger(__name__)
+
+_NOT_BEGUN = (RunStatus.QUEUED, RunStatus.PLANNING)
+
+
+def start_scheduled(resources: Resources) -> tuple[RunId, ...]:
+    """Start a run of each scheduled profile; which ones. One that cannot start keeps no other from starting.
+
+    A profile whose last scheduled run still waits or plans is left out: a late timer must not pile up work.
+    """
+    waiting = _profiles_waiting(resources)
+    started = []
+    for name, file in sorted(resources.profiles().items()):
+        if file.profile is None:
+            log.error("profile not scheduled profile=%s errors=%s", name, " ".join(file.errors))
+        elif file.profile.schedule and name not in waiting:
+            run_id = _start(resources, file.profile)
+            if run_id is not None:
+                started.append(run_id)
+    log.info("schedule started=%s left_out=%s", len(started), len(waiting))
+    return tuple(started)
+
+
+def _start(resources: Resources, profile: Profile) -> RunId | None:
+    try:
+        return start_run(resources, profile.name, RunRequest(), SCHEDULE, trigger="schedule").run.id
+    except RealignError as error:
+        log.error("scheduled run not started profile=%s reason=%s", profile.name, error)
+        return None
+
+
+def _profiles_waiting(resources: Resources) -> frozenset[str]:
+    found = set()
+    for run_id in resources.runs.active():
+        try:
+            run = resources.runs.get(run_id).value
+        except NotFound:
+            continue
+        if run.trigger == "schedule" and run.status in _NOT_BEGUN:
+            found.add(run.profile)
+    return frozenset(found)

@@ -1,0 +1,177 @@
+"""Starts a run: checks what is asked, stores it, and puts it in the queue (design, sections 5 and 6).
+
+The order of the writes makes every crash harmless: inputs and event, then the run, then the message. The sweeper
+queues again a run whose message was never sent; a repeated request with the same ``Idempotency-Key`` finishes what the
+first began.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+
+from shared.azure.runs import new_run_id
+from shared.azure.work_queue import WorkStep
+from shared.errors import InvalidRequest, NotFound, ProfileBusy, TooManyRequests
+from shared.model import Event, Limits, Mode, Run, RunId, RunStatus
+from shared.profile import Policy, Profile
+from shared.runs.access import Caller, Role
+from shared.runs.availability import check_available
+from shared.runs.machines_csv import names_from_csv
+from shared.runs.request import RunRequest
+from shared.runs.resources import Resources
+
+STARTS_A_MINUTE = 60
+LONGEST_KEY = 255
+
+log = logging.getLogger(__name__)
+
+_LOOSENESS = {Mode.REPORT: 0, Mode.REVIEW: 1, Mode.AUTO: 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """``replayed``: the ``Idempotency-Key`` had made this run before."""
+
+    run: Run
+    replayed: bool
+
+
+def start_run(
+    resources: Resources,
+    profile_name: str,
+    request: RunRequest,
+    caller: Caller,
+    *,
+    trigger: str,
+    idempotency_key: str | None = None,
+) -> Started:
+    """Queue a run of a profile. ``trigger`` is ``http``, ``hook`` or ``schedule``.
+
+    Raises ``NotFound``, ``ProfileInvalid``, ``NotAvailableYet``, ``InvalidRequest``, ``NotAllowed``, ``ProfileBusy``,
+    ``TooManyRequests``, ``IdempotencyMismatch`` and ``StorageError``; then nothing was started.
+    """
+    profile = resources.profile(profile_name)
+    _check_target(profile, request)
+    csv_names = names_from_csv(request.machines_csv) if request.machines_csv is not None else None
+    mode, limits = _allowed(profile.policy, request, caller)
+    check_available(profile, request, mode)
+    now = resources.now()
+    run_id = new_run_id(now, resources.random_bytes(5))
+    if idempotency_key is not None:
+        run_id, earlier = _claim(resources, profile.name, request, caller, idempotency_key, run_id)
+        if earlier is not None:
+            return Started(earlier, replayed=True)
+    _check_rate(resources, profile.name)
+    if request.if_busy == "reject":
+        _check_idle(resources, profile.name, run_id)
+    run = Run(
+        id=run_id,
+        profile=profile.name,
+        mode=mode,
+        status=RunStatus.QUEUED,
+        trigger=trigger,
+        requested_by=caller.name,
+        created_at=now,
+        updated_at=now,
+        limits=limits,
+        reason=request.reason,
+        target=request.target,
+    )
+    _store_inputs(resources, run.id, profile, request, csv_names)
+    asked = f"Mode {mode.value}" + (f", target {request.target}" if request.target else "") + "."
+    resources.events.append(run.id, Event(now, caller.name, "run-requested", asked))
+    created = resources.runs.create(run).value
+    resources.queue.send(run.id, WorkStep.PLAN)
+    log.info("run queued run=%s profile=%s mode=%s trigger=%s", run.id, run.profile, mode.value, trigger)
+    return Started(created, replayed=False)
+
+
+def _check_target(profile: Profile, request: RunRequest) -> None:
+    if request.target is None:
+        return
+    name, slash, registered = request.target.partition("/")
+    cluster = profile.cluster(name)
+    if cluster is None:
+        names = ", ".join(known.name for known in profile.clusters)
+        raise InvalidRequest(f"target: the profile has no cluster '{name}'. There are: {names}.", field="target")
+    if slash and (cluster.api == "element-v2" or not registered):
+        raise InvalidRequest(
+            f"target: write '{cluster.name}', or 'cluster/registeredCluster' for one cluster of a Prism Central.",
+            field="target",
+        )
+
+
+def _allowed(policy: Policy, request: RunRequest, caller: Caller) -> tuple[Mode, Limits]:
+    """The run's mode and limits. What is looser than the policy allows needs an approver."""
+    dr = request.target is not None
+    policy_mode = policy.mode_for(dr=dr)
+    mode = Mode(request.mode) if request.mode else policy_mode
+    allowed = Limits(policy.max_changes_for(dr=dr), policy.max_change_percent_for(dr=dr))
+    asked = request.limits
+    limits = Limits(
+        asked.max_changes if asked and asked.max_changes is not None else allowed.max_changes,
+        asked.max_change_percent if asked and asked.max_change_percent is not None else allowed.max_change_percent,
+    )
+    if _LOOSENESS[mode] > _LOOSENESS[policy_mode]:
+        caller.require(Role.APPROVER, f"start a run in mode {mode.value}, looser than the policy's {policy_mode.value}")
+    if limits.max_changes > allowed.max_changes or limits.max_change_percent > allowed.max_change_percent:
+        caller.require(Role.APPROVER, "raise the limits above the policy's")
+    return mode, limits
+
+
+def _claim(
+    resources: Resources, profile: str, request: RunRequest, caller: Caller, key: str, run_id: RunId
+) -> tuple[RunId, Run | None]:
+    if not 0 < len(key) <= LONGEST_KEY:
+        raise InvalidRequest(f"Idempotency-Key: has to have 1 to {LONGEST_KEY} characters.", field="Idempotency-Key")
+    claim = resources.idempotency.claim(profile, caller.name, key, request.digest(), run_id, resources.now())
+    if not claim.replayed:
+        return claim.run_id, None
+    try:
+        return claim.run_id, resources.runs.get(claim.run_id).value
+    except NotFound:
+        # the first request broke off between the key and the run: this one finishes it, under the same id
+        return claim.run_id, None
+
+
+def _check_rate(resources: Resources, profile: str) -> None:
+    since = resources.now() - timedelta(minutes=1)
+    if resources.runs.count_since(profile, since, STARTS_A_MINUTE) >= STARTS_A_MINUTE:
+        raise TooManyRequests(
+            f"Profile {profile} had {STARTS_A_MINUTE} run starts in the last minute, which is the most. Wait a minute.",
+            retry_after=60,
+        )
+
+
+def _check_idle(resources: Resources, profile: str, run_id: RunId) -> None:
+    for other in resources.runs.active():
+        if other == run_id:
+            continue
+        try:
+            run = resources.runs.get(other).value
+        except NotFound:
+            continue
+        if run.profile == profile and run.status in (RunStatus.QUEUED, *_AT_WORK):
+            raise ProfileBusy(
+                f"Run {run.id} of profile {profile} is {run.status.value}. Wait for it, or start with ifBusy 'queue'.",
+                run_id=run.id,
+            )
+
+
+_AT_WORK = (RunStatus.PLANNING, RunStatus.APPLYING, RunStatus.ROLLING_BACK)
+
+
+def _store_inputs(
+    resources: Resources, run_id: RunId, profile: Profile, request: RunRequest, csv_names: tuple[str, ...] | None
+) -> None:
+    """A run keeps the profile and the scope that it was started with, whatever becomes of the file."""
+    resources.inputs.put_text(run_id, "profile", profile.model_dump_json(by_alias=True, exclude_none=True))
+    if request.scope is not None:
+        without_names = request.scope.model_copy(update={"machines": None})
+        resources.inputs.put_text(run_id, "scope", without_names.model_dump_json(by_alias=True, exclude_none=True))
+        if request.scope.machines is not None:
+            resources.inputs.put_names(run_id, "machines", request.scope.machines)
+    if csv_names is not None:
+        resources.inputs.put_names(run_id, "csv", csv_names)

@@ -1,0 +1,58 @@
+"""Takes a message of the work queue, or of its poison queue, to the use case that it names."""
+
+from __future__ import annotations
+
+import logging
+
+from shared.azure.work_queue import WorkItem, WorkStep
+from shared.errors import InvalidRequest, NotFound
+from shared.model import RunStatus
+from shared.runs.plan import fail_run, plan_run
+from shared.runs.resources import Resources
+
+log = logging.getLogger(__name__)
+
+_AT_REST = frozenset(
+    {
+        RunStatus.PLANNED,
+        RunStatus.AWAITING_REVIEW,
+        RunStatus.COMPLETED,
+        RunStatus.COMPLETED_WITH_ERRORS,
+        RunStatus.FAILED,
+        RunStatus.CANCELLED,
+        RunStatus.ROLLED_BACK,
+    }
+)
+
+
+def do_work(resources: Resources, body: bytes) -> None:
+    """Do the step that a message names. Raising makes the platform deliver the message again.
+
+    A message for a run that is not there is dropped: the run was purged. A step of a later version is an error, which
+    ends in the poison queue.
+    """
+    item = WorkItem.from_json(body)
+    if item.step is not WorkStep.PLAN:
+        raise InvalidRequest(f"This version does not do the step {item.step.value} of run {item.run}.", field="step")
+    try:
+        plan_run(resources, item.run)
+    except NotFound:
+        log.warning("dropped a message for a run that is not there run=%s", item.run)
+
+
+def give_up(resources: Resources, body: bytes) -> None:
+    """A message that failed too often: its run ends as ``failed``, so that nothing ends in silence."""
+    try:
+        item = WorkItem.from_json(body)
+        found = resources.runs.get(item.run)
+    except (InvalidRequest, NotFound) as error:
+        log.error("dropped a poison message: %s", error)
+        return
+    if found.value.status in _AT_REST:
+        return
+    fail_run(
+        resources,
+        found,
+        f"The step {item.step.value} failed again and again with an unexpected error; the app's log tells it. "
+        "Mend the cause, then start a new run.",
+    )

@@ -1,0 +1,217 @@
+"""The profile lock on a real Table service. Time is the test's own: nobody waits for 60 seconds."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from sandbox.azurite import Azurite
+from shared.azure.lock import Held, Lock, ProfileLocks
+from shared.azure.storage import Storage
+from shared.errors import LockLost
+from shared.model import RunId
+from shared.settings import StorageSettings
+
+A, B = RunId("run-a"), RunId("run-b")
+
+
+class Time:
+    def __init__(self) -> None:
+        self.now = datetime(2026, 11, 22, 12, tzinfo=UTC)
+        self.seconds = 1000.0
+
+    def pass_by(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+        self.seconds += seconds
+
+    def clock(self) -> datetime:
+        return self.now
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture(scope="module")
+def storage(azurite: Azurite) -> Iterator[Storage]:
+    storage = Storage(StorageSettings(connection_string=azurite.connection_string))
+    yield storage
+    storage.close()
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def locks(storage: Storage, time: Time) -> ProfileLocks:
+    return ProfileLocks(storage, clock=time.clock, monotonic=time.monotonic)
+
+
+@pytest.fixture
+def profile() -> str:
+    return f"p-{uuid.uuid4().hex}"
+
+
+def taken(locks: ProfileLocks, profile: str, run: RunId, token: str, time: Time) -> Lock:
+    lock = locks.acquire(profile, run, token, time.now)
+    assert isinstance(lock, Lock)
+    return lock
+
+
+def test_a_second_worker_learns_who_has_the_lock_and_until_when(locks: ProfileLocks, profile: str, time: Time) -> None:
+    taken(locks, profile, A, "a", time).check()
+    assert locks.acquire(profile, B, "b", time.now) == Held(A, time.now + timedelta(seconds=60))
+    # Another worker on the same run is another worker.
+    assert isinstance(locks.acquire(profile, A, "b", time.now), Held)
+    assert locks.holder(profile, time.now) == Held(A, time.now + timedelta(seconds=60))
+
+
+def test_profiles_do_not_block_each_other(locks: ProfileLocks, profile: str, time: Time) -> None:
+    taken(locks, profile, A, "a", time)
+    taken(locks, f"{profile}-other", B, "b", time)
+
+
+def test_a_released_lock_is_free_and_its_holder_may_no_longer_write(
+    locks: ProfileLocks, profile: str, time: Time
+) -> None:
+    lock = taken(locks, profile, A, "a", time)
+    lock.release()
+    assert locks.holder(profile, time.now) is None
+    with pytest.raises(LockLost):
+        lock.check()
+    taken(locks, profile, B, "b", time).check()
+
+
+def test_an_expired_lock_is_taken_over_and_the_first_holder_finds_out(
+    locks: ProfileLocks, profile: str, time: Time
+) -> None:
+    first = taken(locks, profile, A, "a", time)
+    time.pass_by(59)
+    assert isinstance(locks.acquire(profile, B, "b", time.now), Held)
+    time.pass_by(2)
+    assert locks.holder(profile, time.now) is None
+    second = taken(locks, profile, B, "b", time)
+    with pytest.raises(LockLost, match="run-a"):
+        first.check()
+    first.release()  # must not remove what is another's by now
+    assert locks.holder(profile, time.now) == Held(B, time.now + timedelta(seconds=60))
+    second.check()
+
+
+def test_the_holder_stops_before_others_may_take_over(locks: ProfileLocks, profile: str, time: Time) -> None:
+    lock = taken(locks, profile, A, "a", time)
+    time.pass_by(49)
+    lock.check()
+    time.pass_by(2)
+    with pytest.raises(LockLost):
+        lock.check()
+    with pytest.raises(LockLost):  # too late to renew, too
+        lock.renew()
+
+
+def test_a_renewed_lock_lives_on(locks: ProfileLocks, profile: str, time: Time) -> None:
+    lock = taken(locks, profile, A, "a", time)
+    for _ in range(6):
+        time.pass_by(30)
+        lock.renew()
+        lock.check()
+    assert locks.acquire(profile, B, "b", time.now) == Held(A, time.now + timedelta(seconds=60))
+
+
+def test_a_renewal_finds_that_another_took_over(
+    locks: ProfileLocks, storage: Storage, profile: str, time: Time
+) -> None:
+    lock = taken(locks, profile, A, "a", time)
+    # B's clock is far ahead.
+    taken(locks, profile, B, "b", _ahead(time))
+    with pytest.raises(LockLost, match="another worker took over"):
+        lock.renew()
+    with pytest.raises(LockLost):
+        lock.check()
+
+
+def test_the_fencing_number_grows_over_takeover_and_release(locks: ProfileLocks, profile: str, time: Time) -> None:
+    numbers = []
+    for token in "abcd":
+        lock = taken(locks, profile, A, token, time)
+        numbers.append(lock.fencing)
+        if token == "b":
+            lock.release()
+        time.pass_by(61)
+    assert numbers == sorted(set(numbers))
+
+
+def test_a_worker_whose_answer_was_lost_gets_its_own_lock_again(locks: ProfileLocks, profile: str, time: Time) -> None:
+    taken(locks, profile, A, "a", time)
+    again = taken(locks, profile, A, "a", time)
+    again.renew()
+    again.check()
+
+
+def test_one_of_many_workers_gets_the_lock(storage: Storage, profile: str, time: Time) -> None:
+    locks = ProfileLocks(storage, clock=time.clock, monotonic=time.monotonic)
+    results: list[Lock | Held] = []
+    start = threading.Barrier(8)
+
+    def worker(number: int) -> None:
+        start.wait()
+        results.append(locks.acquire(profile, RunId(f"run-{number}"), f"token-{number}", time.now))
+
+    workers = [threading.Thread(target=worker, args=(n,)) for n in range(8)]
+    for each in workers:
+        each.start()
+    for each in workers:
+        each.join()
+    winners = [result for result in results if isinstance(result, Lock)]
+    assert len(winners) == 1
+    assert {result.run_id for result in results} == {winners[0].run_id}
+
+
+def test_as_a_context_manager_it_renews_itself_and_lets_go(storage: Storage, profile: str) -> None:
+    locks = ProfileLocks(storage, renew_every=0.05)
+    now = datetime.now(UTC)
+    lock = locks.acquire(profile, A, "a", now)
+    assert isinstance(lock, Lock)
+    first = locks.holder(profile, now)
+    with lock:
+        deadline = threading.Event()
+        for _ in range(200):
+            if locks.holder(profile, now) != first:
+                break
+            deadline.wait(0.05)
+        assert locks.holder(profile, now) != first
+        lock.check()
+    assert locks.holder(profile, now) is None
+    assert not [thread for thread in threading.enumerate() if thread.name == f"lock-{profile}"]
+
+
+def test_the_renewer_ends_when_the_lock_is_lost(
+    storage: Storage, profile: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    locks = ProfileLocks(storage, renew_every=0.05)
+    now = datetime.now(UTC)
+    lock = locks.acquire(profile, A, "a", now)
+    assert isinstance(lock, Lock)
+    with lock:
+        other: Lock | Held = Held(A, now)
+        while isinstance(other, Held):  # a renewal may come in between
+            other = locks.acquire(profile, B, "b", now + timedelta(minutes=5))
+        renewer = next(thread for thread in threading.enumerate() if thread.name == f"lock-{profile}")
+        renewer.join(10)
+        assert not renewer.is_alive()
+        with pytest.raises(LockLost):
+            lock.check()
+    assert "lock lost" in caplog.text
+    assert locks.holder(profile, now) is not None
+    other.release()
+
+
+def _ahead(time: Time) -> Time:
+    ahead = Time()
+    ahead.now = time.now + timedelta(minutes=5)
+    return ahead
