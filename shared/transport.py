@@ -133,6 +133,7 @@ class Transport(HTTPAdapter):
             min(connect or CONNECT_TIMEOUT, CONNECT_TIMEOUT),
             min(read or self._read_timeout, self._read_timeout),
         )
+        # "verify" goes no further: a bundle named there would be loaded into the context, next to the named CA.
         return super().send(
             request, stream=stream, timeout=bounded, cert=cert, proxies=self._proxies.for_url(request.url or "")
         )

@@ -175,7 +175,7 @@ def _start_again(port: int) -> None:
     _flush()
     # The command line as it was given: what started the host may have put something of its own around it.
     environ = {**os.environ, _RESTARTED: str(port)}
-    os.execve(sys.executable, sys.orig_argv, environ)  # noqa: S606  # no shell: our own command line
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environ)  # noqa: S606  # no shell: our own command line
 
 
 def _leave(invoker: Invoker) -> None:

@@ -16,6 +16,7 @@ import msal
 import requests
 from azure.core.credentials import AccessToken, AccessTokenInfo, TokenCredential, TokenRequestOptions
 from azure.core.exceptions import ClientAuthenticationError
+from jwt import PyJWTError
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
@@ -52,6 +53,7 @@ class _BoundedAdapter(HTTPAdapter):
 
 def _session(ca_bundle: str | None) -> requests.Session:
     session = requests.Session()
+    session.headers["Connection"] = "close"  # a token lasts for hours, an idle connection does not
     # Asking for a token twice does no harm, so the POST of a service principal is repeated too.
     retry = Retry(
         total=3,
@@ -163,7 +165,7 @@ class MsalCredential:
                 f"{self._source.who} got no token for {scope}: its token endpoint did not answer ({cause}). "
                 "Try again; if it stays so, restart the app."
             )
-        except (ValueError, OSError) as error:  # msal's JSON, authority and certificate errors; the file
+        except (ValueError, TypeError, OSError, PyJWTError) as error:  # msal's JSON, authority, key; the file
             message = (
                 f"{self._source.who} got no token for {scope}: the sign-in could not be done "
                 f"({type(error).__name__}). {self._source.remedy}"

@@ -38,7 +38,13 @@ class Vault:
         self._host = urlsplit(url).netloc
         transport, self._session = open_transport(connections=8, ca_bundle=ca_bundle)
         self._client = SecretClient(
-            url, credential, transport=transport, retry_total=4, retry_status=4, retry_backoff_factor=0.8, retry_backoff_max=8
+            url,
+            credential,
+            transport=transport,
+            retry_total=4,
+            retry_status=4,
+            retry_backoff_factor=0.8,
+            retry_backoff_max=8,
         )
 
     def secret(self, name: str) -> Secret:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import parse_qsl
 
 import jwt
 import pytest
+import trustme
 from aiohttp import web
 from azure.core.exceptions import ClientAuthenticationError
 
@@ -115,9 +116,11 @@ def test_an_endpoint_that_hiccups_is_asked_again(background: Background, monkeyp
     settings = IdentitySettings(managed=True, endpoint=server.url + PATH, header="h")
     monkeypatch.setenv("IDENTITY_ENDPOINT", server.url + PATH)
     monkeypatch.setenv("IDENTITY_HEADER", "h")
-    assert credential(settings).get_token("https://vault.azure.net/.default").token == "t"
+    try:
+        assert credential(settings).get_token("https://vault.azure.net/.default").token == "t"
+    finally:
+        server.stop()
     assert len(asked) == 3
-    server.stop()
 
 
 def test_an_endpoint_that_is_gone_is_an_error_soon(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,6 +175,19 @@ class Tenant:
         return web.json_response({"access_token": "sp-token", "expires_in": 3599, "token_type": "Bearer"})
 
 
+@pytest.fixture
+def open_tenant(background: Background, authority: CertificateAuthority) -> Iterator[Callable[..., Tenant]]:
+    opened: list[Tenant] = []
+
+    def open_one(*, refuses: bool = False) -> Tenant:
+        opened.append(Tenant(background, authority, refuses=refuses))
+        return opened[-1]
+
+    yield open_one
+    for tenant in opened:
+        tenant.server.stop()
+
+
 def principal(tenant: Tenant, ca: CertificateAuthority, **how: str) -> dict[str, str]:
     return {
         "AZURE_TENANT_ID": "6f4e0b1a-7f0c-4b6e-9a51-0d3b8a6c2e11",
@@ -182,51 +198,53 @@ def principal(tenant: Tenant, ca: CertificateAuthority, **how: str) -> dict[str,
     }
 
 
-def test_a_service_principal_signs_in_with_its_secret(background: Background, authority: CertificateAuthority) -> None:
-    tenant = Tenant(background, authority)
+def test_a_service_principal_signs_in_with_its_secret(
+    open_tenant: Callable[..., Tenant], authority: CertificateAuthority
+) -> None:
+    tenant = open_tenant()
     found = credential_from(principal(tenant, authority, AZURE_CLIENT_SECRET="hush"))
     assert found.get_token(STORAGE_SCOPE).token == "sp-token"
     assert found.get_token(STORAGE_SCOPE).token == "sp-token"
     assert len(tenant.forms) == 1
     assert (tenant.forms[0]["client_secret"], tenant.forms[0]["scope"]) == ("hush", STORAGE_SCOPE)
-    tenant.server.stop()
 
 
 def test_a_service_principal_signs_in_with_its_certificate(
-    background: Background, authority: CertificateAuthority, tmp_path: Path
+    open_tenant: Callable[..., Tenant], authority: CertificateAuthority, tmp_path: Path
 ) -> None:
-    tenant = Tenant(background, authority)
-    own = authority.certificate("app.example")
+    tenant = open_tenant()
     pem = tmp_path / "app.pem"
-    pem.write_text(own.key_file.read_text("ascii") + own.cert_file.read_text("ascii"), "ascii")
+    own = trustme.CA(key_type=trustme.KeyType.RSA).issue_cert("app.example", key_type=trustme.KeyType.RSA)
+    own.private_key_and_cert_chain_pem.write_to_path(str(pem))
     found = credential_from(principal(tenant, authority, AZURE_CLIENT_CERTIFICATE_PATH=str(pem)))
     assert found.get_token(STORAGE_SCOPE).token == "sp-token"
     assertion = tenant.forms[0]["client_assertion"]
     assert claims_of(assertion)["iss"] == "app"
-    tenant.server.stop()
 
 
-def test_a_file_that_is_no_certificate_is_an_error_without_its_content(
-    background: Background, authority: CertificateAuthority, tmp_path: Path
+@pytest.mark.parametrize("kind", ["nonsense", "a key of the wrong kind"])
+def test_a_file_that_cannot_sign_is_an_error_without_its_content(
+    open_tenant: Callable[..., Tenant], authority: CertificateAuthority, tmp_path: Path, kind: str
 ) -> None:
-    tenant = Tenant(background, authority)
+    tenant = open_tenant()
     pem = tmp_path / "app.pem"
     pem.write_text("private nonsense", "ascii")
+    if kind != "nonsense":
+        trustme.CA().issue_cert("app.example").private_key_and_cert_chain_pem.write_to_path(str(pem))
     with pytest.raises(ClientAuthenticationError, match="could not be done") as caught:
         credential_from(principal(tenant, authority, AZURE_CLIENT_CERTIFICATE_PATH=str(pem))).get_token(STORAGE_SCOPE)
     assert "nonsense" not in str(caught.value)
-    tenant.server.stop()
+    assert "PRIVATE KEY" not in str(caught.value)
 
 
 def test_a_wrong_secret_is_an_error_with_the_tenants_reason(
-    background: Background, authority: CertificateAuthority
+    open_tenant: Callable[..., Tenant], authority: CertificateAuthority
 ) -> None:
-    tenant = Tenant(background, authority, refuses=True)
+    tenant = open_tenant(refuses=True)
     with pytest.raises(ClientAuthenticationError, match="AADSTS7000215") as caught:
         credential_from(principal(tenant, authority, AZURE_CLIENT_SECRET="wrong-hush")).get_token(STORAGE_SCOPE)
     assert "wrong-hush" not in str(caught.value)
     assert "\n" not in str(caught.value)
-    tenant.server.stop()
 
 
 @pytest.fixture(scope="module")

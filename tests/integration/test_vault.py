@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from aiohttp import web
@@ -58,8 +59,6 @@ def identity(background: Background, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 @pytest.fixture
 def credential(identity: Identity, monkeypatch: pytest.MonkeyPatch) -> TokenCredential:
-    import os
-
     return credential_from({name: os.environ[name] for name in ("IDENTITY_ENDPOINT", "IDENTITY_HEADER")})
 
 
@@ -192,6 +191,19 @@ class Misbehaving:
         return web.json_response(body, status=self._status, headers=headers)
 
 
+@pytest.fixture
+def open_misbehaving(background: Background, certificate: ServerCertificate) -> Iterator[Callable[..., Misbehaving]]:
+    opened: list[Misbehaving] = []
+
+    def open_one(status: int, resource: str = "") -> Misbehaving:
+        opened.append(Misbehaving(background, certificate, status, resource))
+        return opened[-1]
+
+    yield open_one
+    for vault in opened:
+        vault.server.stop()
+
+
 @pytest.mark.parametrize(
     ("status", "kind", "retryable", "attempts"),
     [
@@ -202,8 +214,7 @@ class Misbehaving:
     ],
 )
 def test_patience_with_a_vault_has_bounds(
-    background: Background,
-    certificate: ServerCertificate,
+    open_misbehaving: Callable[..., Misbehaving],
     authority: CertificateAuthority,
     credential: TokenCredential,
     monkeypatch: pytest.MonkeyPatch,
@@ -214,7 +225,7 @@ def test_patience_with_a_vault_has_bounds(
 ) -> None:
     waits: list[float] = []
     monkeypatch.setattr("time.sleep", waits.append)
-    broken = Misbehaving(background, certificate, status)
+    broken = open_misbehaving(status)
     vault = Vault(broken.server.url, credential, ca_bundle=str(authority.ca_file))
     with pytest.raises(VaultError, match="citrix-emea") as caught:
         vault.secret("citrix-emea")
@@ -223,17 +234,15 @@ def test_patience_with_a_vault_has_bounds(
     assert broken.asked == attempts
     assert max(waits, default=0) <= LONGEST_WAIT
     vault.close()
-    broken.server.stop()
 
 
 def test_a_challenge_of_another_host_gets_no_token(
-    background: Background, certificate: ServerCertificate, authority: CertificateAuthority, credential: TokenCredential
+    open_misbehaving: Callable[..., Misbehaving], authority: CertificateAuthority, credential: TokenCredential
 ) -> None:
-    broken = Misbehaving(background, certificate, 200, "https://vault.attacker.example")
+    broken = open_misbehaving(200, "https://vault.attacker.example")
     vault = Vault(broken.server.url, credential, ca_bundle=str(authority.ca_file))
     with pytest.raises(VaultError, match="Correct KEY_VAULT_URL") as caught:
         vault.secret("citrix-emea")
     assert caught.value.kind == "misconfigured"
     assert broken.asked == 0
     vault.close()
-    broken.server.stop()

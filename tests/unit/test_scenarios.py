@@ -133,13 +133,13 @@ def plan_of(scenario: Scenario) -> Plan:
     profile = profile_of(scenario)
     readings = [reading_of(prism) for prism in scenario.world.prisms.values()]
     target = scenario.run.get("target")
-    dr = profile.policy.dr if target else profile.policy
+    dr = bool(target)
     return make_plan(
         site_of(scenario.world),
         readings,
         scopes=[profile.scope, Scope.model_validate(scenario.run.get("scope", {}))],
         policy=profile.policy,
-        limits=Limits(dr.max_changes, dr.max_change_percent),
+        limits=Limits(profile.policy.max_changes_for(dr=dr), profile.policy.max_change_percent_for(dr=dr)),
         target=parse_target(target, readings) if target else None,
     )
 

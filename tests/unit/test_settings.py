@@ -130,5 +130,6 @@ def test_the_ca_bundle_comes_from_either_variable(tmp_path: Path) -> None:
     pem = tmp_path / "ca.pem"
     pem.write_text("PEM", encoding="ascii")
     assert load({**ON_AZURE, "SSL_CERT_FILE": str(pem)}).trust.ca_bundle == str(pem)
-    assert load({**ON_AZURE, "REQUESTS_CA_BUNDLE": str(pem)}).identity.ca_bundle == str(pem)
+    assert load({**ON_AZURE, "REQUESTS_CA_BUNDLE": str(pem)}).trust.ca_bundle == str(pem)
+    assert load_identity({**LAPTOP, "REQUESTS_CA_BUNDLE": str(pem)}).ca_bundle == str(pem)
     assert load(ON_AZURE).trust.ca_bundle is None

@@ -1,0 +1,195 @@
+"""``python -m sandbox demo``: a protection-domain activation, from drift to findings that stand for review.
+
+It plays the scenario on the real function app behind the local host, over HTTP as an orchestrator would, and compares
+what the app found with what the scenario says is right.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import shutil
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import requests
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from sandbox.host_process import ROOT, HostError, HostProcess
+from sandbox.sandbox import Sandbox
+from sandbox.scenario import Expected, Scenario, load
+
+SCENARIO = "activation-old-cluster-dead"
+FOLDER = ROOT / ".demo"
+RUN_SECONDS = 120.0
+LATENCY_SECONDS = 0.15  # so that the progress can be seen
+
+_STYLES = {"remap": "green", "aligned": "dim", "excluded": "dim", "unknown": "yellow"}
+Json = dict[str, Any]
+
+
+class DemoFailed(Exception):
+    """The demo did not end as it should; the message says how."""
+
+
+def main(args: argparse.Namespace) -> int:
+    """Play the demo; 0 if every finding is the scenario's."""
+    console = Console(highlight=False, soft_wrap=True)
+    try:
+        _play(console, load(SCENARIO), args.port)
+    except (DemoFailed, HostError) as error:
+        console.print(f"[red]The demo failed:[/red] {error}")
+        return 1
+    except KeyboardInterrupt:
+        console.print("Stopped.")
+        return 130
+    return 0
+
+
+def _play(console: Console, scenario: Scenario, port: int) -> None:
+    console.rule("Realign demo: a site is lost, its desktops run elsewhere")
+    console.print(scenario.describes.strip())
+    console.print()
+    storage = FOLDER / "storage"
+    shutil.rmtree(storage, ignore_errors=True)
+    storage.mkdir(parents=True)
+    with console.status("Starting Azurite, Key Vault, Citrix, two Prisms and the function host ..."):
+        sandbox = Sandbox(scenario, latency=LATENCY_SECONDS, data_directory=storage)
+        sandbox.start()
+    try:
+        with HostProcess(sandbox.environ, port=port) as host:
+            client = _Client(host.url, "Olive Operator", "Realign.Operator")
+            run = _run(console, client, scenario)
+            findings = client.get(f"/api/runs/{run['id']}/remaps?limit=1000")["items"]
+            csv_file = FOLDER / "findings.csv"
+            csv_file.write_bytes(client.content(f"/api/runs/{run['id']}/remaps.csv"))
+    finally:
+        sandbox.stop()
+    _show(console, run, findings)
+    _compare(console, findings, sandbox.expected)
+    console.print(
+        f"The findings stand in Table Storage: table [b]remaps[/b], partition [b]{run['id']}[/b], kept by Azurite in "
+        f"{storage.relative_to(ROOT)}/ ; as CSV in {csv_file.relative_to(ROOT)} ."
+    )
+    console.print("Nothing was written to Citrix: a person reviews the remaps first. Nothing is left running.")
+
+
+class _Client:
+    """The API as a signed-in person calls it; what Easy Auth would add, it adds itself."""
+
+    def __init__(self, url: str, name: str, role: str) -> None:
+        claims = [{"typ": "name", "val": name}, {"typ": "roles", "val": role}]
+        principal = {"auth_typ": "aad", "name_typ": "name", "role_typ": "roles", "claims": claims}
+        self._url = url
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._session.headers["X-MS-CLIENT-PRINCIPAL"] = base64.b64encode(json.dumps(principal).encode()).decode()
+
+    def get(self, path: str) -> Json:
+        document: Json = self._answer("GET", path).json()
+        return document
+
+    def content(self, path: str) -> bytes:
+        return self._answer("GET", path).content
+
+    def post(self, path: str, body: Mapping[str, Any]) -> Json:
+        document: Json = self._answer("POST", path, body).json()
+        return document
+
+    def _answer(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> requests.Response:
+        answer = self._session.request(method, self._url + path, json=body, timeout=30)
+        if answer.status_code >= 400:
+            raise DemoFailed(f"{method} {path} answered {answer.status_code}: {answer.text[:500]}")
+        return answer
+
+
+def _run(console: Console, client: _Client, scenario: Scenario) -> Json:
+    path = f"/api/profiles/{scenario.profile_name}/runs"
+    console.print(f"POST {path}  {json.dumps(scenario.run)}")
+    run = client.post(path, scenario.run)
+    bar = Progress(
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn()
+    )
+    with bar:
+        task = bar.add_task(run["status"], total=100)
+        ends = time.monotonic() + RUN_SECONDS
+        while run["status"] in ("queued", "planning"):
+            if time.monotonic() > ends:
+                raise DemoFailed(f"run {run['id']} is still {run['status']} after {RUN_SECONDS:.0f} s")
+            time.sleep(0.1)
+            run = client.get(run["links"]["self"])
+            bar.update(task, completed=run["progress"], description=f"{run['status']:<16}")
+    if run["error"]:
+        raise DemoFailed(run["error"])
+    return run
+
+
+def _show(console: Console, run: Json, findings: list[Json]) -> None:
+    console.print()
+    for cluster in run["clusters"]:
+        said = cluster["error"] or f"{cluster['vms']} VMs"
+        console.print(f"Cluster [b]{cluster['name']}[/b] ({cluster['api']}) {cluster['status']}: {said}", markup=True)
+    console.print(_table(findings))
+    counts = Counter(finding["finding"] for finding in findings)
+    console.print("  ".join(f"[{_STYLES.get(kind, 'red')}]{kind} {n}[/]" for kind, n in sorted(counts.items())))
+    for move, number in _moves(findings).items():
+        console.print(f"{number} remaps {move}")
+    for guard in run["guards"]:
+        console.print(f"[yellow]Guard {guard['name']}:[/yellow] {guard['explanation']}")
+    console.print(f"The run is [b]{run['status']}[/b], plan fingerprint {run['fingerprint']}.")
+
+
+def _table(findings: list[Json]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("machine", "finding", "reason", "confidence", "Citrix has", "live VM"):
+        table.add_column(column, no_wrap=True)
+    for finding in sorted(findings, key=lambda each: (each["finding"] != "remap", each["finding"], _name(each))):
+        style = _STYLES.get(finding["finding"], "red")
+        table.add_row(
+            _name(finding),
+            f"[{style}]{finding['finding']}[/]",
+            finding["reason"],
+            finding["confidence"] or "",
+            _short(finding["from"]),
+            _short(finding["to"]),
+        )
+    return table
+
+
+def _moves(findings: list[Json]) -> Counter[str]:
+    """How many remaps go from which hosting connection to which."""
+    remaps = (finding for finding in findings if finding["to"] is not None)
+    return Counter(f"{r['from']['hostingConnection']} -> {r['to']['hostingConnection']}" for r in remaps)
+
+
+def _name(finding: Json) -> str:
+    return str(finding["machine"]["name"])
+
+
+def _short(hosting: Json | None) -> str:
+    """The first part of a VM's UUID: enough to tell two apart on a screen."""
+    return hosting["hostedMachineId"][:8] if hosting is not None and hosting["hostedMachineId"] is not None else "-"
+
+
+def _compare(console: Console, findings: list[Json], expected: Mapping[str, Expected]) -> None:
+    wrong = []
+    found = {finding["machine"]["id"]: finding for finding in findings}
+    for machine, right in expected.items():
+        finding = found.get(machine)
+        if finding is None:
+            wrong.append(f"machine {machine} has no finding")
+        elif (finding["finding"], finding["reason"]) != (right.finding, right.reason) or _to(finding) != right.to_uuid:
+            wrong.append(f"{_name(finding)} is {finding['finding']}/{finding['reason']}, not {right.finding}")
+    wrong += [f"machine {machine} is not of the scenario" for machine in found.keys() - expected.keys()]
+    if wrong:
+        raise DemoFailed("; ".join(wrong[:5]))
+    console.print(f"All {len(expected)} findings are what the scenario says is right.")
+
+
+def _to(finding: Json) -> str | None:
+    return finding["to"]["hostedMachineId"] if finding["to"] is not None else None
