@@ -32,7 +32,7 @@ def limit_of(request: func.HttpRequest) -> int:
     text = request.params.get("limit")
     if text is None:
         return DEFAULT_LIMIT
-    if not (text.isascii() and text.isdigit()) or not 1 <= int(text[:9]) <= LARGEST_LIMIT:
+    if not re.fullmatch(r"[0-9]{1,4}", text) or not 1 <= int(text) <= LARGEST_LIMIT:
         raise InvalidRequest(f"limit: has to be a whole number from 1 to {LARGEST_LIMIT}.", field="limit")
     return int(text)
 

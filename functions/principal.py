@@ -54,7 +54,7 @@ def _caller(principal: dict[str, Any]) -> Caller:
         if isinstance(claim, dict) and isinstance(claim.get("typ"), str) and isinstance(claim.get("val"), str)
     ]
     # claim names pass through a mapping, so a role may come as "roles" or under the URI in role_typ
-    role_types = {"roles", principal.get("role_typ")}
+    role_types = ("roles", principal.get("role_typ"))
     role = max((_ROLES.get(value, Role.NONE) for kind, value in claims if kind in role_types), default=Role.NONE)
     names = {kind: value for kind, value in reversed(claims)}
     wanted = (principal.get("name_typ"), *_NAME_CLAIMS)

@@ -8,6 +8,7 @@ import re
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import azure.functions as func
 
@@ -45,9 +46,19 @@ def handler_for(request: func.HttpRequest, handlers: Mapping[str, H]) -> H:
     if method not in handlers:
         allowed = tuple(sorted(handlers))
         raise MethodNotAllowed(f"This address does not know {method}. Use {' or '.join(allowed)}.", allowed=allowed)
-    if method in _WRITES and request.headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+    if method in _WRITES and not _own_page(request):
         raise NotAllowed("A page of another site may not change anything here. Use the review page or the API itself.")
     return handlers[method]
+
+
+def _own_page(request: func.HttpRequest) -> bool:
+    """False for a request that a browser sends for another site's page. Other callers send neither header."""
+    fetched = request.headers.get("sec-fetch-site")
+    if fetched is not None:
+        return fetched in ("same-origin", "none")
+    origin = request.headers.get("origin")
+    # only hosts are compared: in front of the app TLS ends, and the URL may say http
+    return origin is None or urlsplit(origin).netloc.lower() == urlsplit(str(request.url)).netloc.lower() != ""
 
 
 def json_answer(
@@ -56,7 +67,7 @@ def json_answer(
     """A JSON answer that no cache keeps."""
     body = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
     return func.HttpResponse(
-        body,
+        body.encode(errors="replace"),  # half a surrogate pair, which a profile file can hold, has no UTF-8
         status_code=status,
         headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", **(headers or {})},
         mimetype=mimetype,

@@ -10,7 +10,6 @@ import errno
 import hashlib
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -184,10 +183,9 @@ class Azurite:
         """Ends the process; what a data directory must hold is written before that."""
         process, self._process = self._process, None
         if process is not None:
+            # Closing its input is the one signal to end: a second one would stop it before it has written its data.
             if process.stdin is not None:
                 process.stdin.close()
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM if os.name == "nt" else signal.SIGINT)
             try:
                 process.wait(STOP_SECONDS if self._directory else 1.0)
             except subprocess.TimeoutExpired:

@@ -32,7 +32,11 @@ class HostProcess:
         self._app = app
         self._port = port
         self._process: subprocess.Popen[str] | None = None
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - close() closes it
+        # A file by name: reading through the handle that the host writes with would move where it writes.
+        self._folder = tempfile.TemporaryDirectory(prefix="realign-sandbox-host-")
+        self._log = Path(self._folder.name, "log")
+        self._said: list[str] = []
+        self._reader: threading.Thread | None = None
 
     @property
     def pid(self) -> int | None:
@@ -47,15 +51,16 @@ class HostProcess:
         command = [sys.executable, "-m", "sandbox.attached", "host", "--port", str(self._port)]
         if self._app is not None:
             command += ["--app", str(self._app)]
-        self._process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env={**os.environ, **self._environ},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            text=True,
-        )
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env={**os.environ, **self._environ},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
         line = self._first_line(self._process)
         try:
             self.url = str(json.loads(line)["app"])
@@ -78,15 +83,18 @@ class HostProcess:
 
     def log(self) -> str:
         """The end of what the host wrote to its log."""
-        end = self._log.seek(0, os.SEEK_END)
-        self._log.seek(max(0, end - LOG_TAIL))
-        text = self._log.read().decode("utf-8", "replace")
-        self._log.seek(end)
-        return text
+        return self._written()[-LOG_TAIL:]
+
+    def full_log(self) -> str:
+        """All that the host wrote, on standard output and in its log, over all its starts."""
+        return "".join(self._said) + self._written()
 
     def close(self) -> None:
         self.stop()
-        self._log.close()
+        self._folder.cleanup()
+
+    def _written(self) -> str:
+        return self._log.read_text("utf-8", "replace") if self._log.exists() else ""
 
     def _end(self, how: str) -> None:
         process, self._process = self._process, None
@@ -98,18 +106,29 @@ class HostProcess:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        if self._reader is not None:
+            self._reader.join(STOP_SECONDS)  # it ends with the process, and a pipe that is being read cannot be closed
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 pipe.close()
 
-    @staticmethod
-    def _first_line(process: subprocess.Popen[str]) -> str:
+    def _first_line(self, process: subprocess.Popen[str]) -> str:
         """Read in a thread: a host that says nothing must not hold its starter for ever."""
         lines: queue.Queue[str] = queue.Queue()
         out = process.stdout
         if out is None:
             return ""
-        threading.Thread(target=lambda: lines.put(out.readline()), daemon=True).start()
+
+        def read() -> None:
+            line = out.readline()
+            self._said.append(line)
+            lines.put(line)
+            while line:
+                line = out.readline()
+                self._said.append(line)
+
+        self._reader = threading.Thread(target=read, daemon=True)
+        self._reader.start()
         try:
             return lines.get(timeout=START_SECONDS)
         except queue.Empty:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import jwt
@@ -45,7 +46,7 @@ class Identity:
         self.header = secrets.token_hex(16)
         self.lifetime = lifetime
         self._calls = calls
-        self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self._key = _signing_key()
         self.app = web.Application()
         self.app.router.add_get(PATH, self._token)
 
@@ -95,6 +96,12 @@ class Identity:
             "client_id": client_id,
         }
         return web.json_response(body)
+
+
+@lru_cache
+def _signing_key() -> rsa.RSAPrivateKey:
+    # One a process: making it takes longer than starting all of a sandbox.
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
 def _error(status: int, message: str) -> web.Response:

@@ -65,7 +65,20 @@ class Server:
         self._background.run(self._start(port))
 
     def stop(self) -> None:
-        self._background.run(self._runner.cleanup())
+        self._background.run(self._stop())
+
+    async def _stop(self) -> None:
+        for site in list(self._runner.sites):
+            await site.stop()
+        # A close over TLS would wait for the client, and one that keeps its connection never answers: abort, and let
+        # the loop run until the sockets are closed.
+        server = self._runner.server
+        while server is not None and server.connections:
+            for connection in server.connections:
+                if connection.transport is not None:
+                    connection.transport.abort()
+            await asyncio.sleep(0)
+        await self._runner.cleanup()
 
     async def _start(self, port: int) -> None:
         await self._runner.setup()

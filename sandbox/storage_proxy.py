@@ -16,6 +16,8 @@ from sandbox.calls import Calls
 from sandbox.faults import Faults
 
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "upgrade", "te", "trailer"}
+# A signature covers some of these: what the client of the app did not send must not be added.
+SIGNED = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 MAX_BODY_BYTES = 64 * 1024 * 1024
 
 
@@ -33,7 +35,7 @@ class StorageProxy:
         self.app.cleanup_ctx.append(self._session)
 
     async def _session(self, app: web.Application) -> AsyncIterator[None]:
-        async with aiohttp.ClientSession(auto_decompress=False, skip_auto_headers=("User-Agent",)) as client:
+        async with aiohttp.ClientSession(auto_decompress=False, skip_auto_headers=SIGNED) as client:
             self._client = client
             yield
         self._client = None
@@ -51,7 +53,7 @@ class StorageProxy:
         async with self._client.request(
             request.method,
             URL(url, encoded=True),
-            data=await request.read(),
+            data=await request.read() or None,
             headers=headers,
             allow_redirects=False,
         ) as answer:

@@ -59,8 +59,10 @@ class TcpRelay:
         server, self._server = self._server, None
         if server is not None:
             server.close()
-        for pipe in list(self._pipes):
+        pipes = list(self._pipes)
+        for pipe in pipes:
             pipe.transport.abort()
+        await asyncio.gather(*(pipe.wait_closed() for pipe in pipes), return_exceptions=True)
         if server is not None:
             await server.wait_closed()
 

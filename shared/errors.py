@@ -172,7 +172,8 @@ class Upstream(RealignError):
     """An outside system failed. ``system`` names it with its host, ``kind`` tells the cause apart.
 
     ``kind`` is one of ``unreachable``, ``timeout``, ``tls``, ``sign-in``, ``forbidden``, ``throttled``, ``failed``
-    (the system answered an error), ``malformed`` (its answer could not be read) and ``misconfigured``.
+    (the system answered an error), ``malformed`` (its answer could not be read), ``missing`` (it does not have what was
+    asked for) and ``misconfigured``.
     """
 
     status = 502

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -17,6 +17,7 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    field_validator,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
@@ -26,22 +27,23 @@ from shared.model import Confidence, Mode
 PROFILE_NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,62}$")
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1_000)]
-HostName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$")]
+_HOST = re.compile(r"^[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$")
+HostName = Annotated[str, StringConstraints(pattern=_HOST.pattern)]
 SecretName = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z-]{1,127}$")]
 Names = Annotated[tuple[Text, ...], Field(min_length=1)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 def _origin(url: str) -> str:
-    parts = urlsplit(url)
     try:
-        port = parts.port
-    except ValueError:
-        port = -1
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:  # its text may quote the URL, and with it a password
+        host, port, parts = "", None, urlsplit("")
     plain = parts.path in ("", "/") and not parts.query and not parts.fragment and "@" not in parts.netloc
-    if parts.scheme != "https" or not parts.hostname or port == -1 or not plain:
+    if parts.scheme != "https" or not _HOST.fullmatch(host) or port == 0 or not plain:
         raise ValueError("write it as https://host or https://host:port, without a path")
-    return f"https://{parts.netloc}"
+    return f"https://{host}" if port is None else f"https://{host}:{port}"
 
 
 Origin = Annotated[str, AfterValidator(_origin)]
@@ -56,16 +58,18 @@ class Part(BaseModel):
 class RelayRoute(Part):
     """An Azure Relay hybrid connection that Realign opens itself."""
 
-    namespace: HostName
-    path: Text
-    listener: Literal["hcm", "azbridge"]
-    port_name: Text | None = None
+    namespace: HostName = Field(description="Host name of the relay namespace, such as relay.servicebus.windows.net.")
+    path: Text = Field(description="Name of the hybrid connection in the namespace.")
+    listener: Literal["hcm", "azbridge"] = Field(description="What listens at the other end: hcm or azbridge.")
+    port_name: Text | None = Field(None, description="Port name that azbridge maps to the far end.")
 
 
 class DeliveryController(Part):
-    host: HostName
-    port: Port | None = None
-    relay: RelayRoute | None = None
+    """A Delivery Controller of an on-premises site; its name alone will do, too."""
+
+    host: HostName = Field(description="Host name, as in the controller's certificate.")
+    port: Port | None = Field(None, description="TCP port; 443 if left out.")
+    relay: RelayRoute | None = Field(None, description="The hybrid connection that leads to this controller.")
 
 
 def _bare_name(value: object) -> object:
@@ -78,14 +82,18 @@ ControllerOrName = Annotated[
 
 
 class DaasSite(Part):
-    """A Citrix DaaS customer. ``siteId`` is needed only where the customer has several sites."""
+    """A Citrix DaaS customer."""
 
-    kind: Literal["daas"]
-    customer_id: Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_-]{1,64}$")]
-    credential: SecretName
-    region: Literal["us", "eu", "ap-s", "jp"] | None = None
-    base_url: Origin | None = None
-    site_id: Text | None = None
+    kind: Literal["daas"] = Field(description="daas: a Citrix Cloud customer.")
+    customer_id: Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_-]{1,64}$")] = Field(
+        description="Citrix Cloud customer ID, as the console shows it under API access."
+    )
+    credential: SecretName = Field(description="Key Vault secret with the API client's ID and secret.")
+    region: Literal["us", "eu", "ap-s", "jp"] | None = Field(None, description="Region of the Citrix Cloud customer.")
+    base_url: Origin | None = Field(
+        None, description="Replaces the region's address, for another cloud: https://host or https://host:port."
+    )
+    site_id: Text | None = Field(None, description="Needed only where the customer has several sites.")
 
     @model_validator(mode="after")
     def _reachable(self) -> DaasSite:
@@ -97,26 +105,40 @@ class DaasSite(Part):
 class CvadSite(Part):
     """An on-premises CVAD site."""
 
-    kind: Literal["cvad"]
-    hosts: Annotated[tuple[ControllerOrName, ...], Field(min_length=1)]
-    credential: SecretName
-    ca: SecretName | None = None
-    base_url: Origin | None = None
+    kind: Literal["cvad"] = Field(description="cvad: an on-premises Citrix site.")
+    hosts: Annotated[tuple[ControllerOrName, ...], Field(min_length=1)] = Field(
+        description="Delivery Controllers, in the order in which they are tried."
+    )
+    credential: SecretName = Field(description="Key Vault secret with user name and password.")
+    ca: SecretName | None = Field(None, description="Key Vault secret with the CA certificates (PEM) to trust.")
+    base_url: Origin | None = Field(
+        None, description="Replaces the controllers' addresses: https://host or https://host:port."
+    )
 
 
 class Cluster(Part):
     """One Prism endpoint, paired with one hosting connection."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[^/\x00-\x1f]{1,100}$", strip_whitespace=True)]
-    api: Literal["element-v2", "central-v3", "central-v4", "central"]
-    credential: SecretName
-    hosting_connection: Text
-    host: HostName | None = None
-    port: Port = 9440
-    ca: SecretName | None = None
-    base_url: Origin | None = None
-    relay: RelayRoute | None = None
-    prism_clusters: Names | None = None
+    name: Annotated[str, StringConstraints(pattern=r"^[^/\x00-\x1f]{1,100}$", strip_whitespace=True)] = Field(
+        description="Your name for the cluster; runs name it as target. Without a slash, and once a profile."
+    )
+    api: Literal["element-v2", "central-v3", "central-v4", "central"] = Field(
+        description="Which Prism API answers: Prism Element v2, Prism Central v3 or v4, or whichever Central answers."
+    )
+    credential: SecretName = Field(description="Key Vault secret with user name and password, or a Central's API key.")
+    hosting_connection: Text = Field(description="Citrix hosting connection that manages this cluster's VMs, by name.")
+    host: HostName | None = Field(None, description="Host name, as in Prism's certificate.")
+    port: Port = Field(9440, description="TCP port of Prism.")
+    ca: SecretName | None = Field(
+        None, description="Key Vault secret with the CA certificates (PEM) to trust; nothing else is trusted then."
+    )
+    base_url: Origin | None = Field(
+        None, description="Replaces host and port: https://host or https://host:port, without a path."
+    )
+    relay: RelayRoute | None = Field(None, description="The hybrid connection that Realign opens to reach Prism.")
+    prism_clusters: Names | None = Field(
+        None, description="Narrows a Prism Central to these registered clusters, by name or UUID."
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Cluster:
@@ -133,20 +155,26 @@ class Cluster(Part):
 
 
 class PrismCategory(Part):
-    key: Text
-    value: Text
+    """A category of Prism Central."""
+
+    key: Text = Field(description="The category's key.")
+    value: Text = Field(description="The category's value.")
 
 
 class Scope(Part):
     """Which machines of the site a run looks at. Every key that is there narrows."""
 
-    machines: Names | None = None
-    catalogs: Names | None = None
-    delivery_groups: Names | None = None
-    hosting_connections: Names | None = None
-    protection_domain: Text | None = None
-    prism_category: PrismCategory | None = None
-    exclude: tuple[Text, ...] = ()
+    machines: Names | None = Field(None, description="Machine names: host name, DOMAIN\\host or DNS name.")
+    catalogs: Names | None = Field(None, description="Machine catalogs, by name; by path or id where a name repeats.")
+    delivery_groups: Names | None = Field(None, description="Delivery groups, by name.")
+    hosting_connections: Names | None = Field(
+        None, description="Hosting connections that the machines have now, by name."
+    )
+    protection_domain: Text | None = Field(
+        None, description="Protection domain whose VMs are meant; it must be active on an element-v2 cluster."
+    )
+    prism_category: PrismCategory | None = Field(None, description="VMs with this category of Prism Central.")
+    exclude: tuple[Text, ...] = Field((), description="Machine names or globs (W11-LAB-*) that are never touched.")
 
 
 ModeName = Literal["report", "review", "auto"]
@@ -157,24 +185,46 @@ Percent = Annotated[int, Field(ge=0, le=100)]
 class DrPolicy(Part):
     """What a DR run may do without a person. What is left out is as in the policy itself."""
 
-    mode: ModeName | None = None
-    max_changes: MaxChanges | None = None
-    max_change_percent: Percent | None = None
+    mode: ModeName | None = Field(None, description="How far a DR run goes alone.")
+    max_changes: MaxChanges | None = Field(None, description="Most remaps of a DR run without a person.")
+    max_change_percent: Percent | None = Field(
+        None, description="Most remaps of a DR run without a person, as a share of the machines in scope."
+    )
 
 
 class Policy(Part):
-    mode: ModeName = "review"
-    max_changes: MaxChanges = 200
-    max_change_percent: Percent = 25
-    auto_confidence: Literal["proven", "strong", "weak"] = "strong"
-    plan_max_age_hours: Annotated[int, Field(ge=1, le=720)] = 24
-    dr: DrPolicy = DrPolicy()
-    hold_hours: Annotated[int, Field(ge=0, le=720)] = 24
-    four_eyes: bool = False
-    reset_hosting_connection: bool = True
-    reset_again_after_seconds: Annotated[int, Field(ge=0, le=3_600)] = 30
-    switch_catalog_zone: bool = False
-    bypass_hypervisor_type_check: bool = False
+    """What a run may do without a person, and how."""
+
+    mode: ModeName = Field(
+        "review", description="How far a run goes alone: report only, wait for review, or apply what is safe (auto)."
+    )
+    max_changes: MaxChanges = Field(200, description="Most remaps of a run without a person.")
+    max_change_percent: Percent = Field(
+        25, description="Most remaps without a person, as a share of the machines in scope; counts from 20 machines up."
+    )
+    auto_confidence: Literal["proven", "strong", "weak"] = Field(
+        "strong", description="Mode auto applies remaps of at least this confidence."
+    )
+    plan_max_age_hours: Annotated[int, Field(ge=1, le=720)] = Field(
+        24, description="A plan older than this cannot be approved. Hours."
+    )
+    dr: DrPolicy = Field(DrPolicy(), description="What a DR run (one with a target) may do without a person.")
+    hold_hours: Annotated[int, Field(ge=0, le=720)] = Field(
+        24, description="How long a DR run puts the profile's schedule on hold. Hours; 0: not at all."
+    )
+    four_eyes: bool = Field(False, description="Whoever started a run may not approve it.")
+    reset_hosting_connection: bool = Field(
+        True, description="Reset the hosting connections that machines moved to, so that Citrix sees power states."
+    )
+    reset_again_after_seconds: Annotated[int, Field(ge=0, le=3_600)] = Field(
+        30, description="Reset them a second time after this many seconds; 0: only once."
+    )
+    switch_catalog_zone: bool = Field(
+        False, description="Move a catalog to the new connection's zone once all its machines are there."
+    )
+    bypass_hypervisor_type_check: bool = Field(
+        False, description="Accept hosting connections whose plug-in is not one of Nutanix's."
+    )
 
     def mode_for(self, *, dr: bool) -> Mode:
         """The mode of a run that names none."""
@@ -197,22 +247,34 @@ class Profile(Part):
 
     model_config = ConfigDict(title="Realign profile")
 
-    schema_: Annotated[str | None, Field(alias="$schema", description="for editors; ignored")] = None
-    name: Annotated[str, StringConstraints(pattern=PROFILE_NAME.pattern)]
-    site: Annotated[DaasSite | CvadSite, Field(discriminator="kind")]
-    clusters: Annotated[tuple[Cluster, ...], Field(min_length=1)]
-    scope: Scope = Scope()
-    policy: Policy = Policy()
-    schedule: bool = False
+    schema_: Annotated[str | None, Field(alias="$schema", description="For editors; ignored.")] = None
+    name: Annotated[str, StringConstraints(pattern=PROFILE_NAME.pattern)] = Field(
+        description="Name of the profile, in addresses and reports: lower-case letters, digits and '-', at most 63."
+    )
+    site: Annotated[DaasSite | CvadSite, Field(discriminator="kind")] = Field(description="The one Citrix site.")
+    clusters: Annotated[tuple[Cluster, ...], Field(min_length=1)] = Field(
+        description="The Prism endpoints. Where several show a VM, the first one's connection is right."
+    )
+    scope: Scope = Field(Scope(), description="Which machines of the site a run looks at; all of them if left out.")
+    policy: Policy = Field(Policy(), description="What a run may do without a person.")
+    schedule: bool = Field(False, description="Run at the times of the app setting REALIGN_SCHEDULE.")
+
+    @field_validator("clusters", mode="after")
+    @classmethod
+    def _named_once(cls, clusters: tuple[Cluster, ...]) -> tuple[Cluster, ...]:
+        first: dict[str, int] = {}
+        for index, cluster in enumerate(clusters):
+            same = first.setdefault(cluster.name.casefold(), index)
+            if same != index:
+                raise ValueError(f"entries [{same}] and [{index}] have the same name; give each its own")
+        return clusters
 
     @model_validator(mode="after")
     def _consistent(self) -> Profile:
-        names = [cluster.name.casefold() for cluster in self.clusters]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"clusters: the name {', '.join(twice)} stands more than once; give each its own")
         if self.scope.protection_domain and all(cluster.api != "element-v2" for cluster in self.clusters):
-            raise ValueError("scope.protectionDomain: needs a cluster with api 'element-v2', which knows them")
+            raise ValueError(
+                "scope.protectionDomain: no cluster has api 'element-v2', which alone knows them. Add one, or remove it"
+            )
         return self
 
     def cluster(self, name: str) -> Cluster | None:
@@ -222,4 +284,13 @@ class Profile(Part):
 
 def json_schema() -> str:
     """The JSON Schema of a profile file, as ``docs/profile.schema.json`` holds it."""
-    return json.dumps(Profile.model_json_schema(), indent=2) + "\n"
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Profile.model_json_schema()}
+    return json.dumps(_without_made_up_titles(schema), indent=2) + "\n"
+
+
+def _without_made_up_titles(schema: Any) -> Any:
+    """Pydantic titles each property after its name ("Hostingconnection"), which an editor would show instead of it."""
+    for part in (schema, *schema["$defs"].values()):
+        for described in part["properties"].values():
+            described.pop("title", None)
+    return schema

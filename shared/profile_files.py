@@ -6,7 +6,7 @@ A file with errors disables that profile alone; each error names the file, the f
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,16 @@ from shared.validation import explain
 
 @dataclass(frozen=True, slots=True)
 class ProfileFile:
-    """A file of the profiles folder: a profile, or the errors that disable it."""
+    """A file of the profiles folder: a profile, or the errors that disable it.
+
+    ``named`` is False where the file says no usable name, and ``name`` is that of the file.
+    """
 
     name: str
     file: str
     profile: Profile | None
     errors: tuple[str, ...] = ()
+    named: bool = True
 
 
 def read_profiles(folder: Path) -> dict[str, ProfileFile]:
@@ -32,10 +36,19 @@ def read_profiles(folder: Path) -> dict[str, ProfileFile]:
     A folder that is not there is an empty one. Two files with one name are both disabled: which is meant is not known.
     """
     found: dict[str, list[ProfileFile]] = {}
+    nameless: list[ProfileFile] = []
     for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
         entry = _read_file(path)
-        found.setdefault(entry.name, []).append(entry)
-    return {name: entries[0] if len(entries) == 1 else _clash(name, entries) for name, entries in found.items()}
+        if entry.named:
+            found.setdefault(entry.name, []).append(entry)
+        else:
+            nameless.append(entry)
+    result = {name: entries[0] if len(entries) == 1 else _clash(name, entries) for name, entries in found.items()}
+    for entry in nameless:
+        # a name that was only taken from the file's must not disable the profile that really bears it
+        name = entry.name if entry.name not in result else entry.file
+        result[name] = replace(entry, name=name)
+    return result
 
 
 def _clash(name: str, entries: list[ProfileFile]) -> ProfileFile:
@@ -47,35 +60,53 @@ def _read_file(path: Path) -> ProfileFile:
     try:
         return parse_profile(path.read_text(encoding="utf-8-sig"), file=path.name)
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        return ProfileFile(path.stem, path.name, None, (f"{path.name}: cannot be read: {reason}. Replace the file.",))
+        if isinstance(error, OSError):
+            text = f"cannot be read: {error.strerror}. Replace the file."
+        else:
+            text = "is not UTF-8 text. Save it as UTF-8."
+        return ProfileFile(path.stem, path.name, None, (f"{path.name}: {text}",), named=False)
 
 
 def parse_profile(text: str, *, file: str) -> ProfileFile:
     """One profile from its JSON text; ``file`` is its name in error messages. Never raises for bad content."""
-    stem = file.removesuffix(".json")
     try:
         document = json.loads(text, object_pairs_hook=_no_repeats)
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        return ProfileFile(stem, file, None, (f"{file}: {where}: is not JSON: {error.msg}. Correct the text there.",))
-    except ValueError as error:
-        return ProfileFile(stem, file, None, (f"{file}: {error}",))
-    if not isinstance(document, dict):
-        return ProfileFile(stem, file, None, (f"{file}: is not a JSON object. Start it with '{{'.",))
-    name = document.get("name")
-    known = name if isinstance(name, str) and PROFILE_NAME.match(name) else stem
-    try:
         # through JSON, so that lists are accepted as tuples although the model is strict
-        return ProfileFile(known, file, Profile.model_validate_json(json.dumps(document)))
+        again = json.dumps(document)
+    except json.JSONDecodeError as error:
+        return _broken(file, f"line {error.lineno}, column {error.colno}: is not JSON: {error.msg}. Correct the text.")
+    except _Repeated as error:
+        return _broken(file, f"{error}: stands twice in one object. Remove one of the two.")
+    except (ValueError, RecursionError):
+        return _broken(file, "is not JSON that can be read: it is nested too deeply, or has a number that is too long.")
+    if not isinstance(document, dict):
+        return _broken(file, "is not a JSON object. Start it with '{'.")
+    name = document.get("name")
+    named = isinstance(name, str) and PROFILE_NAME.fullmatch(name) is not None
+    known = str(name) if named else _stem(file)
+    try:
+        return ProfileFile(known, file, Profile.model_validate_json(again))
     except ValidationError as error:
-        return ProfileFile(known, file, None, tuple(f"{file}: {line}" for line in explain(error, Profile)))
+        errors = tuple(f"{file}: {line}" for line in explain(error, Profile))
+        return ProfileFile(known, file, None, errors, named=named)
+
+
+def _stem(file: str) -> str:
+    return file.removesuffix(".json")
+
+
+def _broken(file: str, sentence: str) -> ProfileFile:
+    return ProfileFile(_stem(file), file, None, (f"{file}: {sentence}",), named=False)
+
+
+class _Repeated(ValueError):
+    """Its text is the key."""
 
 
 def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for key, value in pairs:
         if key in result:
-            raise ValueError(f"{key}: stands twice in one object. Remove one of the two.")
+            raise _Repeated(key)
         result[key] = value
     return result

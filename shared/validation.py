@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,6 +13,8 @@ _REMEDIES: Mapping[str, str] = {
     "json_invalid": "is not JSON. Send a JSON object.",
     "timezone_aware": "has no time zone. Write it like 2026-11-22T03:00:00Z.",
     "datetime_from_date_parsing": "is not a time. Write it like 2026-11-22T03:00:00Z.",
+    "datetime_parsing": "is not a time. Write it like 2026-11-22T03:00:00Z.",
+    "datetime_type": "is not a time. Write it like 2026-11-22T03:00:00Z.",
     "missing": "is missing. Add it.",
     "union_tag_not_found": "needs 'kind': daas or cvad.",
     "union_tag_invalid": "has an unknown 'kind'. Use daas or cvad.",
@@ -25,6 +28,7 @@ _REMEDIES: Mapping[str, str] = {
 }
 _PATTERNS: Mapping[str, str] = {
     "name": "may hold lower-case letters, digits and '-' (63 at most), and starts with a letter or a digit",
+    "clusters[].name": "may hold up to 100 characters, and no '/'",
     "credential": "is not a Key Vault secret name (letters, digits and '-')",
     "ca": "is not a Key Vault secret name (letters, digits and '-')",
     "host": "is not a host name; write it without https://, port or path",
@@ -40,21 +44,25 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
     items = error.errors()
     # pydantic counts only the good items of a list, so a list whose items have errors is called too short as well
     deeper = {item["loc"][: len(item["loc"]) - back] for item in items for back in range(1, len(item["loc"]))}
-    return [
-        f"{field_of(item['loc']) or 'the document'}: {_sentence(item, model)}"
-        for item in items
-        if item["type"] != "too_short" or item["loc"] not in deeper
-    ]
+    return [_line(item, model) for item in items if item["type"] != "too_short" or item["loc"] not in deeper]
+
+
+def _line(item: Any, model: type[BaseModel]) -> str:
+    field = field_of(item["loc"])
+    if not field and item["type"] == "value_error":
+        return _sentence(item, model)  # a check over several fields, whose text begins with the one to change
+    return f"{field or 'the document'}: {_sentence(item, model)}"
 
 
 def field_of(location: Iterable[int | str]) -> str:
     """The place of an error as people write it, for example ``clusters[1].api``; empty for the whole document."""
-    path = ""
+    path, before = "", None
     for part in location:
         if isinstance(part, int):
             path += f"[{part}]"
-        elif part not in ("daas", "cvad"):
+        elif before != "site" or part not in ("daas", "cvad"):  # pydantic puts the kind behind the site
             path += f".{part}" if path else part
+        before = part
     return path
 
 
@@ -67,8 +75,10 @@ def _sentence(item: Any, model: type[BaseModel]) -> str:
         return f"is not one of {context['expected']}. Use one of them."
     if kind == "value_error":
         return f"{context['error']}."
-    if kind == "string_pattern_mismatch" and last in _PATTERNS:
-        return f"{_PATTERNS[last]}. Correct it."
+    if kind == "string_pattern_mismatch":
+        whole = re.sub(r"\d+", "", field_of(item["loc"]))
+        rule = _PATTERNS.get(whole) or _PATTERNS.get(last)
+        return f"{rule or 'has characters that may not be there'}. Correct it."
     if kind in _REMEDIES:
         return _REMEDIES[kind]
     return f"{item['msg']}. Correct it."

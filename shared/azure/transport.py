@@ -22,11 +22,23 @@ class BoundedTransport(RequestsTransport):  # type: ignore[misc]  # exported laz
         super().sleep(min(duration, LONGEST_WAIT))
 
 
+class _ClosingAdapter(HTTPAdapter):
+    """urllib3 leaves the closing of a pool to the garbage collector, and an SDK error that is kept keeps its pool."""
+
+    def close(self) -> None:
+        pools = self.poolmanager.pools
+        for key in list(pools.keys()):
+            pool = pools.get(key)
+            if pool is not None:
+                pool.close()
+        super().close()
+
+
 def open_transport(*, connections: int, ca_bundle: str | None) -> tuple[BoundedTransport, requests.Session]:
     """A transport and the session that it uses; the caller closes the session. ``connections`` is per host."""
     session = requests.Session()
     # Retries are the SDK policies' work; a second layer here would multiply them.
-    adapter = HTTPAdapter(pool_connections=4, pool_maxsize=connections, max_retries=0)
+    adapter = _ClosingAdapter(pool_connections=4, pool_maxsize=connections, max_retries=0)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     transport = BoundedTransport(

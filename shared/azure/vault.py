@@ -101,7 +101,7 @@ class Vault:
             )
         if status == 404:
             return self._error(
-                f"has no secret {name} (HTTP 404). Create it, or correct its name in the profile.", "misconfigured"
+                f"has no secret {name} (HTTP 404). Create it, or correct its name in the profile.", "missing"
             )
         if status == 401:
             return self._error(

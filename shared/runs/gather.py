@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Any
 
 from shared.citrix.site import read_site
-from shared.errors import PrismError, RealignError
+from shared.errors import PrismError, RealignError, Upstream
 from shared.http import Deadline, Limits
 from shared.model import ClusterReading, ReadStatus, Site
 from shared.planning.decide import NUTANIX_PLUGINS
@@ -25,9 +25,6 @@ OTHERS_SECONDS = 10.0
 MOST_CLUSTERS_AT_ONCE = 16
 
 log = logging.getLogger(__name__)
-
-_STATUS_OF = {"sign-in": ReadStatus.REFUSED, "misconfigured": ReadStatus.MISCONFIGURED}
-
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
@@ -101,8 +98,16 @@ def _read(resources: Resources, cluster: Cluster, keyring: Keyring, *, hurry: bo
                 on_sign_in_refused=memory.remember,
             )
     except RealignError as error:
-        kind = error.kind if isinstance(error, PrismError) else ""
-        return _silent(cluster, _STATUS_OF.get(kind, ReadStatus.FAILED), str(error))
+        return _silent(cluster, _status_of(error), str(error))
+
+
+def _status_of(error: RealignError) -> ReadStatus:
+    if isinstance(error, PrismError) and error.kind == "sign-in":
+        return ReadStatus.REFUSED
+    # also a secret that is not in the vault, and a CA that is none
+    if isinstance(error, Upstream) and error.kind == "misconfigured":
+        return ReadStatus.MISCONFIGURED
+    return ReadStatus.FAILED
 
 
 def _silent(cluster: Cluster, status: ReadStatus, error: str) -> ClusterReading:

@@ -116,13 +116,14 @@ class _Record:
     def begin(self) -> None:
         now = self._resources.now()
         again = f"Attempt {self.run.attempts + 1}." if self.run.attempts else ""
+        before = tuple(replace(step, status="done") if step.status == "waiting" else step for step in self.run.steps)
         self.write(
             status=RunStatus.PLANNING,
             started_at=self.run.started_at or now,
             attempts=self.run.attempts + 1,
             not_before=None,
             progress=5,
-            steps=(*self.run.steps, Step("plan", "running", now, again)),
+            steps=(*before, Step("plan", "running", now, again)),
         )
 
     def read(self, done: int, total: int) -> None:

@@ -113,7 +113,7 @@ def test_a_denied_read_names_vault_secret_and_role(vault: Vault, faults: Faults)
 def test_a_missing_secret_is_named(vault: Vault) -> None:
     with pytest.raises(VaultError, match="has no secret citrix-emea") as caught:
         vault.secret("citrix-emea")
-    assert caught.value.kind == "misconfigured"
+    assert caught.value.kind == "missing"
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "a?b", "secret_1", "x" * 128])

@@ -6,7 +6,16 @@ from dataclasses import dataclass, replace
 
 from hypothesis import strategies as st
 
-from shared.model import ClusterReading, HostingConnection, Machine, Plan, ProtectionDomain, Provisioning, ReadStatus, Vm
+from shared.model import (
+    ClusterReading,
+    HostingConnection,
+    Machine,
+    Plan,
+    ProtectionDomain,
+    Provisioning,
+    ReadStatus,
+    Vm,
+)
 from shared.profile import Scope
 from tests.unit.planning.builders import (
     CLUSTERS,
@@ -32,7 +41,7 @@ NUTANIX_CLUSTERS = ("CL1", "CL2", "CL3")
 
 # Weights by repetition: mostly healthy, so that remaps are not drowned in exclusions.
 powers = st.sampled_from((ON, ON, ON, OFF, OFF, OTHER))
-statuses = st.sampled_from((ReadStatus.ANSWERED,) * 5 + (ReadStatus.INCOMPLETE, *DEAD[:2]))
+statuses = st.sampled_from((ReadStatus.ANSWERED,) * 12 + (ReadStatus.INCOMPLETE, *DEAD[:2]))
 rarely = st.sampled_from((False,) * 11 + (True,))
 maybe_label = st.sampled_from((None, None, *LABELS))
 
@@ -55,7 +64,7 @@ class Estate:
 @st.composite
 def vms(draw: st.DrawFn) -> tuple[Vm, ...]:
     """What lives on one Nutanix cluster: no UUID twice, any name as often as it comes."""
-    labels = draw(st.lists(st.sampled_from(LABELS), max_size=4, unique=True))
+    labels = draw(st.lists(st.sampled_from(LABELS), min_size=1, max_size=4, unique=True))
     return tuple(
         vm(
             label,
@@ -86,7 +95,7 @@ def readings(draw: st.DrawFn) -> tuple[ClusterReading, ...]:
     lives = {cluster: draw(vms()) for cluster in NUTANIX_CLUSTERS}
     protected = {cluster: draw(domains(lives[cluster])) for cluster in NUTANIX_CLUSTERS}
     found: list[ClusterReading] = []
-    for name in ENDPOINTS[: draw(st.integers(1, 4))]:
+    for name in ENDPOINTS[: draw(st.sampled_from((1, 2, 3, 3, 4)))]:
         status = draw(statuses)
         behind = draw(st.sampled_from((name, name, name, ENDPOINTS[0])))
         if status in DEAD:
@@ -111,14 +120,14 @@ def readings(draw: st.DrawFn) -> tuple[ClusterReading, ...]:
 
 
 @st.composite
-def machines(draw: st.DrawFn) -> tuple[Machine, ...]:
+def machines(draw: st.DrawFn, there: tuple[str, ...]) -> tuple[Machine, ...]:
     who = st.tuples(st.sampled_from(("W11-1", "W11-2", "W11-3")), st.sampled_from(("CORP", "CORP", "EMEA")))
     return tuple(
         machine(
             name,
             domain=called,
-            at=draw(st.sampled_from((*ENDPOINTS, *ENDPOINTS, *ENDPOINTS, "outside", None))),
-            holds=draw(st.sampled_from((*LABELS, *LABELS, "gone", None))),
+            at=draw(st.sampled_from(there * 8 + ("outside", None))),
+            holds=draw(st.sampled_from((*LABELS, *LABELS, *LABELS, "gone", None))),
             dns=draw(st.sampled_from(("", "", "", None))),
             hosted_name=draw(st.sampled_from((None, None, None, *NAMES))),
             provisioning=draw(st.sampled_from((Provisioning.MANUAL,) * 9 + (Provisioning.MCS,))),
@@ -143,4 +152,5 @@ def estates(draw: st.DrawFn, *, targeted: bool | None = None) -> Estate:
     scopes = draw(
         st.sampled_from(((), (), (), (Scope(exclude=("w11-1*",)),), (Scope(machines=("W11-1", "CORP\\W11-2")),)))
     )
-    return Estate(draw(machines()), there, special, scopes, draw(targets(there)) if with_target else None)
+    known = tuple(reading.name for reading in there)
+    return Estate(draw(machines(known)), there, special, scopes, draw(targets(there)) if with_target else None)

@@ -41,7 +41,7 @@ from tests.unit.planning.estates import LABELS, Estate, estates
 
 # Derandomised: a failure in a pull request is that pull request's, and the same on every machine.
 quick = settings(
-    max_examples=250,
+    max_examples=120,
     deadline=None,
     derandomize=True,
     database=None,
