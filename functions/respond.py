@@ -53,12 +53,17 @@ def handler_for(request: func.HttpRequest, handlers: Mapping[str, H]) -> H:
 
 def _own_page(request: func.HttpRequest) -> bool:
     """False for a request that a browser sends for another site's page. Other callers send neither header."""
-    fetched = request.headers.get("sec-fetch-site")
+    fetched: str | None = request.headers.get("sec-fetch-site")
     if fetched is not None:
         return fetched in ("same-origin", "none")
-    origin = request.headers.get("origin")
-    # only hosts are compared: in front of the app TLS ends, and the URL may say http
-    return origin is None or urlsplit(origin).netloc.lower() == urlsplit(str(request.url)).netloc.lower() != ""
+    origin: str | None = request.headers.get("origin")
+    if origin is None:
+        return True
+    try:
+        # only hosts are compared: in front of the app TLS ends, and the URL may say http
+        return urlsplit(origin).netloc.lower() == urlsplit(str(request.url)).netloc.lower() != ""
+    except ValueError:
+        return False
 
 
 def json_answer(

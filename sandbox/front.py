@@ -25,7 +25,7 @@ MAX_REQUEST_BYTES = 64 * 1024 * 1024
 
 @dataclass(slots=True)
 class Call:
-    """One request, read by its contract. ``body`` is None where none was sent, ``bad_json`` tells that from garbage."""
+    """One request, read by its contract. ``body`` is None where none was sent, or none that could be read."""
 
     operation: Operation
     path: dict[str, str]
@@ -35,11 +35,6 @@ class Call:
     raw_body: bytes = b""
     query: dict[str, Json] = field(default_factory=dict)
     body: Json = None
-    bad_json: bool = False
-
-    @property
-    def writes(self) -> bool:
-        return self.operation.method in ("patch", "put", "delete")
 
 
 @dataclass(slots=True)
@@ -150,7 +145,6 @@ class Front:
             try:
                 call.body = json.loads(call.raw_body)
             except ValueError:
-                call.bad_json = True
                 return [*checked.problems, "the body is no JSON"]
         elif call.operation.body_type is not None and call.raw_body:
             call.body = _form(call.raw_body)

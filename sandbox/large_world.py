@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from sandbox.scenario import DNS_SUFFIX, DOMAIN, Expected, Scenario, empty_site
+from sandbox.scenario import Expected, Scenario
 from sandbox.world import (
     AHV_PLUGIN_ELEMENT,
     NutanixCluster,
@@ -19,6 +19,7 @@ from sandbox.world import (
     cluster_uuid,
     stable_uuid,
 )
+from sandbox.world_builder import DNS_SUFFIX, DOMAIN, empty_site
 
 NAME = "large"
 HOME, AWAY = "paris", "amsterdam"

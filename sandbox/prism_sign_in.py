@@ -49,6 +49,3 @@ class Sessions:
 
     def known(self, call: Call) -> bool:
         return self._until.get(call.cookies.get(COOKIES[0], ""), 0.0) > time.monotonic()
-
-    def close_all(self) -> None:
-        self._until.clear()

@@ -88,7 +88,7 @@ class ElementV2:
 
     def _text(self, vm: SimVm, nics: bool) -> bytes:
         build: Callable[[], Json] = lambda: vm_entity(vm, self._nutanix, nics=nics)  # noqa: E731 - typed for mypy
-        return self._cache.text((vm.uuid, nics), astuple_of(vm), build)
+        return self._cache.text((vm.uuid, nics), state_of(vm), build)
 
     def _vm(self, call: Call) -> Answer:
         vm = self._nutanix.vms.get(call.path["uuid"].lower())
@@ -131,7 +131,7 @@ class ElementV2:
         return Answer(status, body=body)
 
 
-def astuple_of(vm: SimVm) -> tuple[object, ...]:
+def state_of(vm: SimVm) -> tuple[object, ...]:
     """Everything that the entity of a VM is made of. Faster than ``dataclasses.astuple``, which copies deeply."""
     return (
         vm.name, vm.power, vm.bios_uuid, vm.parent_uuid, vm.agent, vm.state, vm.hypervisor, vm.created, vm.ip, vm.mac

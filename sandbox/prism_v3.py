@@ -11,7 +11,7 @@ from sandbox.entity_cache import EntityCache, listing
 from sandbox.faults import Faults
 from sandbox.front import Answer, Call, Handler
 from sandbox.prism_sign_in import Sessions, api_key_matches, basic_matches
-from sandbox.prism_v2 import astuple_of
+from sandbox.prism_v2 import state_of
 from sandbox.prism_v3_entities import central_entity, cluster_entity, vm_entity
 from sandbox.world import NutanixCluster, Prism, SimVm, stable_uuid
 
@@ -99,7 +99,7 @@ class CentralV3:
 
     def _text(self, cluster: NutanixCluster, vm: SimVm) -> bytes:
         build: Callable[[], Json] = lambda: vm_entity(vm, cluster)  # noqa: E731 - typed for mypy
-        return self._cache.text((cluster.uuid, vm.uuid), (cluster.name, *astuple_of(vm)), build)
+        return self._cache.text((cluster.uuid, vm.uuid), (cluster.name, *state_of(vm)), build)
 
     def _vm(self, call: Call) -> Answer:
         found = self._prism.find(call.path["uuid"])

@@ -25,7 +25,8 @@ from sandbox.faults import UnknownFault, parse
 from sandbox.host_process import HostError, HostProcess
 from sandbox.large_world import large_world
 from sandbox.sandbox import Sandbox
-from sandbox.scenario import DEFAULT, Scenario, ScenarioError, load
+from sandbox.scenario import DEFAULT, Scenario, load
+from sandbox.world_builder import ScenarioError
 
 CHECK_SECONDS = 1.0
 

@@ -72,6 +72,10 @@ class TcpRelay:
             self._server = await asyncio.start_server(self._relay, "127.0.0.1", self.port, reuse_port=shared)
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._server is None:
+            # Accepted just before the cut.
+            writer.transport.abort()
+            return
         self._pipes.add(writer)
         try:
             there, out = await asyncio.open_connection("127.0.0.1", self._target_port)

@@ -226,7 +226,7 @@ class Guard:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The findings of a run, in the order of the site's machines, and what only the whole shows.
+    """The findings of a run, in the order of the machines' ids, and what only the whole shows.
 
     ``out_of_scope`` counts the machines without a finding; ``unmatched`` are the names of each scope key that match
     nothing; ``machines_in_scope`` is what ``maxChangePercent`` counts from.

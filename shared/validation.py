@@ -25,6 +25,7 @@ _REMEDIES: Mapping[str, str] = {
     "string_type": "is not a text. Write it in quotes.",
     "tuple_type": "is not a list. Write it in [ ].",
     "model_type": "is not an object. Write it in { }.",
+    "dict_type": "is not an object. Write it in { }.",
 }
 _PATTERNS: Mapping[str, str] = {
     "name": "may hold lower-case letters, digits and '-' (63 at most), and starts with a letter or a digit",

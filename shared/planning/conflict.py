@@ -21,11 +21,11 @@ def settle_conflicts(
     """
     result = dict(findings)
     everyone = {machine.id: machine for machine in machines}
-    standing: dict[VmUuid, set[MachineId]] = {}
+    standing: dict[VmUuid, list[MachineId]] = {}
     for machine in everyone.values():
         held = _position(machine, result).machine_id
         if held is not None:
-            standing.setdefault(held, set()).add(machine.id)
+            standing.setdefault(held, []).append(machine.id)
     crowded = [uuid for uuid, members in standing.items() if len(members) > 1]
     heapify(crowded)
     while crowded:
@@ -38,8 +38,8 @@ def settle_conflicts(
             result[machine_id] = _conflict(finding, uuid, rivals)
             stays = finding.machine.hosting.machine_id
             if finding.after is not None and stays is not None:
-                standing[uuid].discard(machine_id)
-                standing.setdefault(stays, set()).add(machine_id)
+                standing[uuid].remove(machine_id)
+                standing.setdefault(stays, []).append(machine_id)
                 if len(standing[stays]) > 1:
                     heappush(crowded, stays)
     return result

@@ -103,7 +103,9 @@ def _decide_without_target(machine: Machine, candidates: list[Candidate], situat
             f"Every cluster answered whole, and none has a VM named like {machine.name} or with its hosted machine id."
         )
         return _finding(machine, FindingKind.MISSING, "no-vm", text)
-    leaving = not live.own and any(c.own for c in candidates) and estate.one_sided(live.copy) is None
+    # its own VM still exists, if only under another machine's name: name and power state alone are weak then
+    own_exists = machine.hosting.machine_id in estate.by_uuid
+    leaving = not live.own and own_exists and estate.one_sided(live.copy) is None
     return _settle(machine, live, candidates, situation, weak=leaving)
 
 
@@ -120,7 +122,9 @@ def _decide_with_target(machine: Machine, candidates: list[Candidate], situation
         return _several(machine, there, situation)
     own_on = [c for c in candidates if c.own and c.copy.on]
     if live is not None:
-        weak = live.by_name_only and any(not at_target(own.copy, target) for own in own_on)
+        runs_elsewhere = any(not at_target(own.copy, target) for own in own_on)
+        # a stopped copy is no better a reason than a name for leaving a VM that runs
+        weak = runs_elsewhere and (live.by_name_only or not live.copy.on)
         return _settle(machine, live, there, situation, weak=weak, shown=candidates)
     if not (reading.whole if target.registered is None else reading.status is ReadStatus.ANSWERED):
         return _silence(machine, (reading,), candidates, situation)

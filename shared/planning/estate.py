@@ -18,12 +18,14 @@ CopyKey = tuple[VmUuid, str]
 
 @dataclass(slots=True, eq=False)
 class Copy:
-    """One VM on one cluster. ``vm`` is the Element's word where an Element sees it; ``seen_by`` keeps profile order.
+    """One VM on one cluster. ``vm`` is the Element's word where an Element sees it; ``seen_by`` keeps profile order,
+    ``name`` is folded.
 
     What Element's API has no word for (contract ``prism.md``, section 3.3) is in it as a Central says it.
     """
 
     vm: Vm
+    name: str
     seen_by: tuple[str, ...]
 
     @property
@@ -105,10 +107,11 @@ def _add_vms(estate: Estate, copies: dict[CopyKey, Copy], reading: ClusterReadin
         key = (vm.uuid, vm.cluster_uuid)
         known = copies.get(key)
         if known is None:
-            copies[key] = Copy(vm, name)
+            copies[key] = Copy(vm, fold(vm.name), name)
         elif reading.name not in known.seen_by:
             first = element and estate.readings[known.vm.cluster].api != "element-v2"
             known.vm = _joined(vm, known.vm) if first else _joined(known.vm, vm)
+            known.name = fold(known.vm.name)
             known.seen_by = known.seen_by + name
 
 
@@ -146,7 +149,7 @@ def _index(estate: Estate, copies: dict[CopyKey, Copy]) -> None:
     for copy in copies.values():
         vm = copy.vm
         estate.by_uuid.setdefault(vm.uuid, []).append(copy)
-        if vm.name:
-            estate.by_name.setdefault(fold(vm.name), []).append(copy)
+        if copy.name:
+            estate.by_name.setdefault(copy.name, []).append(copy)
         if vm.bios_uuid is not None and vm.bios_uuid != vm.uuid:
             estate.by_bios.setdefault(vm.bios_uuid, []).append(copy)

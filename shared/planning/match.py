@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from shared.model import Evidence, Machine, MachineId, VmUuid
+from shared.model import Evidence, Machine, MachineId, PowerState, Vm, VmUuid
 from shared.planning.estate import Copy, Estate
 from shared.planning.names import fold, host_names, vm_names
 
@@ -62,30 +62,17 @@ def candidates_of(machine: Machine, estate: Estate, roster: Roster) -> list[Cand
     Left out is what bears another machine's name: the record was wrong before, or Citrix shows the name of the wrong
     VM. Where the machine's own VM is a candidate, a namesake that is another machine's own VM is that machine's alone.
     """
-    held = machine.hosting.machine_id
-    grounds: dict[int, list[Ground]] = {}
-    copies: dict[int, Copy] = {}
-
-    def add(copy: Copy, ground: Ground) -> None:
-        bearers = roster.bearers.get(fold(copy.vm.name))
-        if bearers is not None and machine.id not in bearers:
-            return
-        copies[id(copy)] = copy
-        reasons = grounds.setdefault(id(copy), [])
-        if ground not in reasons:
-            reasons.append(ground)
-
-    if held is not None:
-        for copy in estate.by_uuid.get(held, ()):
-            add(copy, Ground.OWN)
-        for copy in _from_snapshots(held, estate):
-            add(copy, Ground.SNAPSHOT)
-        for copy in _from_bios(held, estate):
-            add(copy, Ground.BIOS)
-    for name in vm_names(machine):
-        for copy in estate.by_name.get(name, ()):
-            add(copy, Ground.NAME)
-    found = [Candidate(copy, tuple(grounds[key])) for key, copy in copies.items()]
+    grounds: dict[Copy, list[Ground]] = {}
+    for ground, copies in _grounds(machine, estate):
+        for copy in copies:
+            reasons = grounds.setdefault(copy, [])
+            if ground not in reasons:
+                reasons.append(ground)
+    found = [
+        Candidate(copy, tuple(reasons))
+        for copy, reasons in grounds.items()
+        if machine.id in roster.bearers.get(copy.name, (machine.id,))
+    ]
     if len(found) < 2:
         return found
     if any(candidate.own for candidate in found):
@@ -93,10 +80,20 @@ def candidates_of(machine: Machine, estate: Estate, roster: Roster) -> list[Cand
     return sorted(found, key=lambda candidate: (candidate.copy.vm.uuid, candidate.copy.vm.cluster_uuid))
 
 
+def _grounds(machine: Machine, estate: Estate) -> Iterator[tuple[Ground, Iterable[Copy]]]:
+    held = machine.hosting.machine_id
+    if held is not None:
+        yield Ground.OWN, estate.by_uuid.get(held, ())
+        yield Ground.SNAPSHOT, _from_snapshots(held, estate)
+        yield Ground.BIOS, _from_bios(held, estate)
+    for name in vm_names(machine):
+        yield Ground.NAME, estate.by_name.get(name, ())
+
+
 def _is_anothers(candidate: Candidate, machine: Machine, roster: Roster) -> bool:
     if not candidate.by_name_only:
         return False
-    bearers = roster.bearers.get(fold(candidate.copy.vm.name), ())
+    bearers = roster.bearers.get(candidate.copy.name, ())
     holders = roster.holders.get(candidate.copy.vm.uuid, ())
     return any(holder != machine.id and holder in bearers for holder in holders)
 
@@ -123,13 +120,12 @@ def _from_bios(held: VmUuid, estate: Estate) -> Iterable[Copy]:
 
 def evidence_of(candidate: Candidate, estate: Estate) -> tuple[Evidence, ...]:
     """The facts that speak for a candidate, and those that are shown but never decide."""
-    vm = candidate.copy.vm
+    copy = candidate.copy
+    vm = copy.vm
     source = f"Prism, cluster {vm.cluster}"
-    facts: list[Evidence] = []
-    for ground in candidate.grounds:
-        facts.append(Evidence(_KINDS[ground], source, _DETAILS[ground].format(name=vm.name, uuid=vm.uuid)))
+    facts = [_fact(ground, vm, source) for ground in candidate.grounds]
     facts.append(Evidence("power-state", source, f"{vm.name} ({vm.uuid}) is {_POWER[vm.power]}."))
-    domain = estate.one_sided(candidate.copy) or estate.split(candidate.copy)
+    domain = estate.one_sided(copy) or estate.split(copy)
     if domain:
         sides = len(estate.active_on[fold(domain)])
         where = "here alone" if sides == 1 else f"on {sides} clusters"
@@ -142,11 +138,16 @@ def evidence_of(candidate: Candidate, estate: Estate) -> tuple[Evidence, ...]:
     return tuple(facts)
 
 
-_KINDS = {Ground.OWN: "lineage", Ground.SNAPSHOT: "lineage", Ground.BIOS: "lineage", Ground.NAME: "name"}
-_DETAILS = {
-    Ground.OWN: "{name} carries the hosted machine id that Citrix holds, {uuid}.",
-    Ground.SNAPSHOT: "A snapshot of its protection domain holds the old UUID under the name {name}.",
-    Ground.BIOS: "The BIOS UUID of {name} is the hosted machine id that Citrix holds.",
-    Ground.NAME: "The VM's name {name} is the machine's name.",
-}
-_POWER = {"on": "powered on", "off": "powered off", "other": "neither on nor off"}
+def _fact(ground: Ground, vm: Vm, source: str) -> Evidence:
+    if ground is Ground.OWN:
+        text = f"{vm.name} carries the hosted machine id that Citrix holds, {vm.uuid}."
+        return Evidence("lineage", source, text)
+    if ground is Ground.SNAPSHOT:
+        text = f"A snapshot of its protection domain holds the old UUID under the name {vm.name}."
+        return Evidence("lineage", source, text)
+    if ground is Ground.BIOS:
+        return Evidence("lineage", source, f"The BIOS UUID of {vm.name} is the hosted machine id that Citrix holds.")
+    return Evidence("name", source, f"The VM's name {vm.name} is the machine's name.")
+
+
+_POWER = {PowerState.ON: "powered on", PowerState.OFF: "powered off", PowerState.OTHER: "neither on nor off"}

@@ -15,33 +15,36 @@ def fold(name: str) -> str:
     return name.casefold()
 
 
-def host_names(machine: Machine) -> frozenset[str]:
+def host_names(machine: Machine) -> tuple[str, ...]:
     """The machine's own host name, short and with the suffix of its DNS name, folded.
 
     ``Name`` is ``DOMAIN\\host`` and its host part is cut at 15 characters: where the DNS name is the longer form of the
     same name, the cut form is nobody's name and is left out.
     """
-    host = fold(machine.name.rsplit("\\", 1)[-1])
+    host = _host_part(machine)
     if not machine.dns_name:
-        return frozenset((host,)) if host else frozenset()
+        return (host,) if host else ()
     label, _, suffix = fold(machine.dns_name).partition(".")
     host = _without_suffix(host, suffix)
     cut = len(host) == NETBIOS_LENGTH and len(label) > NETBIOS_LENGTH and label.startswith(host)
-    short = (label,) if cut or host == label or not host else (host, label)
-    return frozenset((*short, *(f"{name}.{suffix}" for name in short))) if suffix else frozenset(short)
+    if cut or host == label or not host:
+        return (label, f"{label}.{suffix}") if suffix else (label,)
+    return (host, label, f"{host}.{suffix}", f"{label}.{suffix}") if suffix else (host, label)
 
 
-def vm_names(machine: Machine) -> frozenset[str]:
-    """Every name that the machine's VM may have: its host names, and what Citrix saw the VM called."""
+def vm_names(machine: Machine) -> tuple[str, ...]:
+    """Every name that the machine's VM may have, once: its host names, and what Citrix saw the VM called."""
     names = host_names(machine)
     if not machine.hosted_name:
         return names
     hosted = fold(machine.hosted_name)
+    if hosted in names:
+        return names
     suffix = fold(machine.dns_name).partition(".")[2] if machine.dns_name else ""
     if not suffix:
-        return names | {hosted}
+        return (*names, hosted)
     short = _without_suffix(hosted, suffix)
-    return names | {short, f"{short}.{suffix}"}
+    return tuple(dict.fromkeys((*names, short, f"{short}.{suffix}")))
 
 
 def scope_names(machine: Machine) -> frozenset[str]:
@@ -49,8 +52,11 @@ def scope_names(machine: Machine) -> frozenset[str]:
 
     The host name counts in the form that NetBIOS cut, too: it is the one that Citrix shows to whoever writes a scope.
     """
-    name = fold(machine.name)
-    return host_names(machine) | {name, name.rpartition("\\")[2]}
+    return frozenset((*host_names(machine), fold(machine.name), _host_part(machine)))
+
+
+def _host_part(machine: Machine) -> str:
+    return fold(machine.name).rpartition("\\")[2]
 
 
 def _without_suffix(name: str, suffix: str) -> str:

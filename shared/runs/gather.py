@@ -26,6 +26,7 @@ MOST_CLUSTERS_AT_ONCE = 16
 
 log = logging.getLogger(__name__)
 
+
 @dataclass(frozen=True, slots=True)
 class Gathered:
     """``readings`` has one entry a cluster, in the profile's order."""
@@ -105,7 +106,7 @@ def _status_of(error: RealignError) -> ReadStatus:
     if isinstance(error, PrismError) and error.kind == "sign-in":
         return ReadStatus.REFUSED
     # also a secret that is not in the vault, and a CA that is none
-    if isinstance(error, Upstream) and error.kind == "misconfigured":
+    if isinstance(error, Upstream) and error.kind in ("misconfigured", "missing"):
         return ReadStatus.MISCONFIGURED
     return ReadStatus.FAILED
 

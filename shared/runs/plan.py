@@ -176,7 +176,10 @@ def _finish(resources: Resources, record: _Record, plan: Plan) -> None:
     )
     resources.events.append(run.id, Event(now, "realign", "planned", detail))
     for guard in plan.guards:
-        resources.events.append(run.id, Event(now, "realign", "guard", f"{guard.name}: {guard.explanation}"))
+        # a later time than the event before: events are ordered by it
+        resources.events.append(
+            run.id, Event(resources.now(), "realign", "guard", f"{guard.name}: {guard.explanation}")
+        )
 
 
 def _status_after(mode: Mode, remaps: int) -> RunStatus:

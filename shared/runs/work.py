@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 
 from shared.azure.work_queue import WorkItem, WorkStep
 from shared.errors import InvalidRequest, NotFound
-from shared.model import RunStatus
+from shared.model import RunId, RunStatus
 from shared.runs.plan import fail_run, plan_run
 from shared.runs.resources import Resources
 
@@ -42,9 +43,11 @@ def do_work(resources: Resources, body: bytes) -> None:
 
 def give_up(resources: Resources, body: bytes) -> None:
     """A message that failed too often: its run ends as ``failed``, so that nothing ends in silence."""
+    run_id, step = _named(body)
     try:
-        item = WorkItem.from_json(body)
-        found = resources.runs.get(item.run)
+        if run_id is None:
+            raise InvalidRequest("It names no run.")
+        found = resources.runs.get(run_id)
     except (InvalidRequest, NotFound) as error:
         log.error("dropped a poison message: %s", error)
         return
@@ -53,6 +56,16 @@ def give_up(resources: Resources, body: bytes) -> None:
     fail_run(
         resources,
         found,
-        f"The step {item.step.value} failed again and again with an unexpected error; the app's log tells it. "
+        f"The step {step} failed again and again with an unexpected error; the app's log tells it. "
         "Mend the cause, then start a new run.",
     )
+
+
+def _named(body: bytes) -> tuple[RunId | None, str]:
+    """Run and step of a message, also of one that no version of ``WorkItem`` reads: another version may have sent it."""
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        return None, ""
+    run, step = (content.get("run"), content.get("step")) if isinstance(content, dict) else (None, None)
+    return RunId(run) if isinstance(run, str) and run else None, str(step)[:40]

@@ -8,8 +8,9 @@ from datetime import datetime
 import pytest
 
 from sandbox.large_world import large_world
-from sandbox.scenario import DEFAULT, Endpoints, Scenario, ScenarioError, load, names
+from sandbox.scenario import DEFAULT, Endpoints, Scenario, load, names
 from sandbox.world import NutanixCluster, Prism, SimMachine, SimVm, World
+from sandbox.world_builder import ScenarioError
 from shared.model import (
     ClusterReading,
     Finding,
@@ -137,7 +138,7 @@ def plan_of(scenario: Scenario) -> Plan:
     return make_plan(
         site_of(scenario.world),
         readings,
-        scopes=[profile.scope, Scope.model_validate(scenario.run.get("scope", {}))],
+        scopes=[profile.scope, Scope.model_validate_json(json.dumps(scenario.run.get("scope", {})))],
         policy=profile.policy,
         limits=Limits(profile.policy.max_changes_for(dr=dr), profile.policy.max_change_percent_for(dr=dr)),
         target=parse_target(target, readings) if target else None,

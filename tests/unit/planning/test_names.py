@@ -79,3 +79,9 @@ def test_two_host_names_that_differ_in_the_dns_suffix_alone_are_told_apart_by_it
     reading = element("paris", vm("c", "w11-001.corp.example"), vm("e", "w11-001.emea.example"))
     plan = plan_of((corp, emea), reading)
     assert [landing(finding_of(plan, m)) for m in (corp, emea)] == [to("paris", "c"), to("paris", "e")]
+
+
+def test_the_15_characters_that_netbios_left_are_not_the_name_of_a_machine_whose_whole_name_is_known() -> None:
+    short = machine("W11-PARIS-VDI-0", domain="EMEA", holds="s")
+    plan = plan_of((LONG, short), element("paris", vm("s", "W11-PARIS-VDI-0")))
+    assert [finding_of(plan, m).kind for m in (LONG, short)] == ["missing", "aligned"]

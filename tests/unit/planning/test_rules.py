@@ -325,6 +325,8 @@ TARGETED = [
          silent("paris"), element("amsterdam", vm("a", power=OFF), vm("b"))),
     case("several at the target: one in the domain's only active side", MOVED,
          silent("paris"), element("amsterdam", vm("new"), vm("b"), domains=ACTIVE_NEW)),
+    case("several at the target: a domain that is active on both sides decides nothing", SEVERAL,
+         element("paris", domains=[domain("PD1")]), element("amsterdam", vm("new"), vm("b"), domains=ACTIVE_NEW)),
     case("several at the target: nothing decides", SEVERAL, silent("paris"), element("amsterdam", vm("a"), vm("b"))),
     case("several at the target, and the own VM elsewhere does not decide", SEVERAL,
          element("paris", vm()), element("amsterdam", vm("a"), vm("b"))),

@@ -8,15 +8,18 @@ from shared.errors import PlanImpossible
 from shared.model import Plan
 from shared.profile import Scope
 from tests.unit.planning.builders import (
+    OFF,
     connection_name,
     domain,
     element,
     finding_of,
     folder,
+    landing,
     machine,
     plan_of,
     silent,
     site,
+    to,
     vm,
 )
 
@@ -181,3 +184,10 @@ def test_a_machine_out_of_scope_still_owns_its_vm() -> None:
     owner = machine("W11-001", holds="u9")
     made = plan_of((thief, owner), element("paris", vm("u9", "gold")), scopes=[Scope(machines=("W11-002",))])
     assert [(finding.machine.name, finding.kind) for finding in made.findings] == [("CORP\\W11-002", "conflict")]
+
+
+def test_a_machine_out_of_scope_still_bears_its_name() -> None:
+    mistaken, bearer = machine("W11-001", holds="u9"), machine("W11-002", holds="gone")
+    reading = element("paris", vm("u9", "W11-002"), vm("new", "W11-001", OFF))
+    made = plan_of((mistaken, bearer), reading, scopes=[Scope(machines=("W11-001",))])
+    assert landing(finding_of(made, mistaken)) == to("paris", "new")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+from contextlib import suppress
+
 import pytest
 
+from shared.errors import PlanImpossible
 from shared.model import FindingKind, Machine, Plan, Provisioning
 from shared.planning.plan import fingerprint
 from shared.profile import Scope
@@ -129,6 +133,7 @@ class TestSwapsAndTwins:
         assert kinds(made, one, two) == ["remap", "remap"]
         assert landing(finding_of(made, one)) == to("paris", "u1")
         assert landing(finding_of(made, two)) == to("paris", "u2")
+        assert finding_of(made, one).confidence == "weak"  # each leaves a VM that exists, by name alone
 
     def test_they_may_hold_each_others_connection_too(self) -> None:
         one, two = machine("W11-001", holds="u2", at="amsterdam"), machine("W11-002", holds="u1", at="paris")
@@ -235,3 +240,10 @@ class TestFingerprint:
         alone = plan_of(ONE, element("paris", vm("a")))
         beside = plan_of((ONE, TWO), element("paris", vm("a"), vm("u2", "W11-002")))
         assert fingerprint(alone.findings) == fingerprint(beside.findings)
+
+
+@pytest.mark.parametrize("scope", [Scope(), Scope(protection_domain="nowhere")], ids=["a plan", "no plan"])
+def test_planning_leaves_the_garbage_collector_as_it_found_it(scope: Scope) -> None:
+    with suppress(PlanImpossible):
+        plan_of(ONE, element("paris", vm("a")), scopes=[scope])
+    assert gc.isenabled()

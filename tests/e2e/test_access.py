@@ -1,0 +1,165 @@
+"""Who may do what: every route, asked by everybody."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.client import Api, principal
+from tests.e2e.conftest import App, Serve
+
+CALLERS = ("anonymous", "no-role", "reader", "operator", "approver", "key", "malformed")
+
+# What a caller without the role gets: 401 where nobody is signed in, 403 where somebody is.
+READER = {"anonymous": 401, "no-role": 403, "reader": 200, "operator": 200, "approver": 200, "key": 401}
+OPERATOR = {"anonymous": 401, "no-role": 403, "reader": 403, "operator": 202, "approver": 202, "key": 401}
+KEY = {"anonymous": 401, "no-role": 401, "reader": 401, "operator": 401, "approver": 401, "malformed": 401}
+
+ROUTES = {
+    ("GET", "/api/health/live"): dict.fromkeys(CALLERS, 200),
+    ("GET", "/api/health/ready"): READER | {"malformed": 401},
+    ("GET", "/api/profiles"): READER | {"malformed": 401},
+    ("GET", "/api/profiles/{profile}"): READER | {"malformed": 401},
+    ("POST", "/api/profiles/{profile}/runs"): OPERATOR | {"malformed": 401},
+    ("GET", "/api/runs"): READER | {"malformed": 401},
+    ("GET", "/api/runs/{run}"): READER | {"malformed": 401},
+    ("GET", "/api/runs/{run}/remaps"): READER | {"malformed": 401},
+    ("GET", "/api/runs/{run}/remaps.csv"): READER | {"malformed": 401},
+    ("GET", "/api/runs/{run}/events"): READER | {"malformed": 401},
+    ("POST", "/api/hooks/runs"): KEY | {"key": 202},
+    ("GET", "/api/hooks/runs?id={run}"): KEY | {"key": 200},
+}
+
+
+@pytest.fixture(scope="module")
+def app(serve: Serve) -> Iterator[App]:
+    with serve("healthy") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def run_id(app: App) -> str:
+    return str(app.api.run(app.name)["id"])
+
+
+def headers_of(caller: str, app: App) -> dict[str, str]:
+    return {
+        "anonymous": {},
+        "no-role": principal(name="Nora"),
+        "reader": principal("Reader", name="Riley"),
+        "operator": principal("Operator"),
+        "approver": principal("Approver", name="Ada"),
+        "key": {"x-functions-key": app.sandbox.function_key},
+        "malformed": {"X-MS-CLIENT-PRINCIPAL": "{}"},
+    }[caller]
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route[0]} {route[1]}")
+def test_a_route_answers_each_caller_as_the_design_says(
+    app: App, run_id: str, route: tuple[str, str], caller: str
+) -> None:
+    method, path = route
+    body = {"profile": app.name} if "hooks" in path else {}
+    answer = app.api.call(
+        method,
+        path.format(profile=app.name, run=run_id),
+        role=None,
+        headers=headers_of(caller, app),
+        **({"json": body} if method == "POST" else {}),
+    )
+    assert answer.status_code == ROUTES[route][caller], answer.text
+    if answer.status_code in (401, 403) and "hooks" not in path:
+        assert answer.headers["Content-Type"].startswith("application/problem+json")
+        assert answer.json()["code"] == ("not-authenticated" if answer.status_code == 401 else "not-allowed")
+
+
+MALFORMED = {
+    "no-base64": "%%%",
+    "no-json": base64.b64encode(b"claims").decode(),
+    "a-list": base64.b64encode(b"[]").decode(),
+    "claims-are-no-list": base64.b64encode(b'{"claims": {"typ": "roles", "val": "Realign.Approver"}}').decode(),
+    "deep": base64.b64encode(b"[" * 4_000).decode(),
+    "no-name": base64.b64encode(b'{"claims": [{"typ": "roles", "val": "Realign.Approver"}]}').decode(),
+    "odd-claims": base64.b64encode(b'{"claims": [7, {}, {"typ": 1, "val": 2}]}').decode(),
+    "no-utf-8": base64.b64encode(b'{"claims": "\xff"}').decode(),
+}
+
+
+@pytest.mark.parametrize("case", MALFORMED)
+def test_a_principal_that_cannot_be_read_is_nobody(app: App, case: str) -> None:
+    answer = app.api.get("/api/runs", role=None, headers={"X-MS-CLIENT-PRINCIPAL": MALFORMED[case]})
+    assert answer.status_code == 401, answer.text
+    assert answer.json()["code"] == "not-authenticated"
+
+
+@pytest.mark.parametrize(
+    "value", ["Approver", "realign.approver", "Realign.Approver ", "Realign.Admin", "Other.Approver"]
+)
+def test_only_the_apps_own_roles_count(app: App, value: str) -> None:
+    document = {"name_typ": "name", "role_typ": "roles", "claims": [{"typ": "name", "val": "Eve"}]}
+    document["claims"] += [{"typ": "roles", "val": value}, {"typ": "groups", "val": "Realign.Approver"}]  # type: ignore[operator]
+    header = base64.b64encode(json.dumps(document).encode()).decode()
+    assert app.api.get("/api/runs", role=None, headers={"X-MS-CLIENT-PRINCIPAL": header}).status_code == 403
+
+
+def test_a_role_may_come_under_the_uri_that_the_principal_names(app: App) -> None:
+    uri = "http://schemas.microsoft.com/ws/2008/06/identity/claims/role"
+    claims = [{"typ": "name", "val": "Uri"}, {"typ": uri, "val": "Realign.Reader"}]
+    document = {"auth_typ": "aad", "name_typ": "name", "role_typ": uri, "claims": claims}
+    header = base64.b64encode(json.dumps(document).encode()).decode()
+    assert app.api.get("/api/runs", role=None, headers={"X-MS-CLIENT-PRINCIPAL": header}).status_code == 200
+
+
+def test_a_wrong_function_key_opens_nothing(app: App) -> None:
+    for key in ("", "wrong", app.sandbox.function_key + "x", app.sandbox.function_key[:-1]):
+        assert app.api.hook("POST", key=key, json={"profile": app.name}).status_code == 401
+
+
+def test_a_function_key_may_stand_in_the_query(app: App, run_id: str) -> None:
+    answer = app.api.get(f"/api/hooks/runs?id={run_id}&code={app.sandbox.function_key}", role=None)
+    assert answer.status_code == 200
+
+
+def test_the_hook_never_reads_the_principal(app: App) -> None:
+    answer = app.api.hook("POST", json={"profile": app.name}, headers=principal("Approver", name="Ada"))
+    assert answer.json()["requestedBy"] == "function-key"
+    approver = {"profile": app.name, "limits": {"maxChanges": 201}}
+    assert app.api.hook("POST", json=approver, headers=principal("Approver", name="Ada")).status_code == 403
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_a_page_of_another_site_starts_nothing(app: App, site: str) -> None:
+    answer = app.api.start(app.name, headers={"Sec-Fetch-Site": site, "Origin": "https://evil.example"})
+    assert answer.status_code == 403
+    hook = app.api.hook("POST", json={"profile": app.name}, headers={"Sec-Fetch-Site": site})
+    assert hook.status_code == 403
+
+
+def test_an_origin_alone_proves_a_browser_of_another_site(app: App) -> None:
+    assert app.api.start(app.name, headers={"Origin": "https://evil.example"}).status_code == 403
+    assert app.api.start(app.name, headers={"Origin": "null"}).status_code == 403
+
+
+def test_a_page_of_the_app_itself_may_start_runs(app: App) -> None:
+    same = {"Sec-Fetch-Site": "same-origin", "Origin": app.api.url}
+    assert app.api.start(app.name, headers=same).status_code == 202
+    assert app.api.start(app.name, headers={"Origin": app.api.url}).status_code == 202
+
+
+@pytest.mark.parametrize("setting", ["false", "", "0"])
+def test_a_principal_proves_nothing_while_easy_auth_is_off(serve: Serve, setting: str) -> None:
+    with serve("healthy", {"WEBSITE_AUTH_ENABLED": setting}) as app:
+        for (method, path), by_caller in ROUTES.items():
+            answer = app.api.call(
+                method,
+                path.format(profile=app.name, run="0" * 23),
+                role="Approver",
+                **({"json": {}} if method == "POST" else {}),
+            )
+            assert answer.status_code == by_caller["anonymous"], path
+        answer = Api(app.api.url).get("/api/runs", role="Approver")
+        assert "Switch on App Service authentication" in answer.json()["detail"]

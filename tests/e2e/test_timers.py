@@ -1,0 +1,87 @@
+"""Runs that the timer starts: one for each scheduled profile that is valid, by hand and by its schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.client import WORKING, Json, eventually
+from tests.e2e.conftest import App, Serve
+from tests.e2e.test_scenarios import concluded, right
+
+SCHEDULED = ("emea-vdi", "apac-vdi")
+
+
+def add_profiles(app: App) -> None:
+    """Two that are scheduled; beside them a broken one, one without a schedule and one for a later version."""
+    document = app.document()
+    app.add_profile("emea-vdi", schedule=True)
+    app.add_profile("apac-vdi", schedule=True)
+    app.add_profile("by-hand", schedule=False)
+    app.add_profile("broken", schedule=True, clusters=[])
+    app.add_file("unreadable.json", "{")
+    app.add_profile("later", schedule=True, clusters=[{**document["clusters"][0], "api": "central"}])
+
+
+@pytest.fixture(scope="module")
+def app(serve: Serve) -> Iterator[App]:
+    with serve("duplicates-and-conflicts") as running:
+        add_profiles(running)
+        yield running
+
+
+def rested(app: App) -> list[Json]:
+    runs = app.api.all("/api/runs")
+    return runs if runs and not any(run["status"] in WORKING for run in runs) else []
+
+
+def test_the_timer_starts_a_run_for_each_scheduled_profile(app: App) -> None:
+    app.api.fire("reconcile")
+    runs = eventually(lambda: done if len(done := rested(app)) >= len(SCHEDULED) else [])
+    assert sorted(run["profile"] for run in runs) == sorted(SCHEDULED)
+    for run in runs:
+        assert (run["trigger"], run["requestedBy"], run["target"]) == ("schedule", "schedule", None)
+        assert (run["status"], run["mode"]) == ("awaiting-review", "review")
+        events = app.api.all(f"/api/runs/{run['id']}/events")
+        assert [event["action"] for event in events] == ["run-requested", "planned", "guard"]
+
+    expected = app.sandbox.expected
+    by_http = app.api.run("emea-vdi")
+    every = {machine: concluded(finding) for machine, finding in app.api.findings(by_http["id"]).items()}
+    assert every == {machine: right(finding) for machine, finding in expected.items()}
+    drifted = {machine: finding for machine, finding in every.items() if finding[0] != "aligned"}
+    assert 0 < len(drifted) < len(every)
+    for run in runs:
+        findings = app.api.findings(run["id"])
+        assert {machine: concluded(finding) for machine, finding in findings.items()} == drifted
+        assert len(app.rows("remaps", run["id"])) == len(drifted), "aligned machines have no row"
+        assert run["counts"] == by_http["counts"], "aligned machines are counted"
+        assert run["guards"] == by_http["guards"]
+        assert run["fingerprint"] == by_http["fingerprint"]
+
+
+def test_the_timer_says_in_the_log_which_profiles_it_left_out(app: App) -> None:
+    app.api.fire("reconcile")
+    eventually(lambda: "profile not scheduled profile=broken" in app.host.full_log())
+    eventually(lambda: "scheduled run not started profile=later" in app.host.full_log())
+    log = app.host.full_log()
+    assert "broken.json: clusters" in log
+    assert "unreadable.json" in log
+    eventually(lambda: rested(app))
+
+
+def test_the_schedule_itself_starts_runs_and_does_not_pile_them_up(serve: Serve) -> None:
+    with serve("healthy", {"REALIGN_SCHEDULE": "*/2 * * * * *"}) as app:
+        app.sandbox.faults.set("prism-slow", 3_000)
+        app.add_profile("emea-vdi", schedule=True)
+        first = eventually(lambda: app.api.all("/api/runs"))
+        assert [run["trigger"] for run in first] == ["schedule"]
+        done = app.api.until_rest(first[0]["id"])
+        assert (done["status"], done["attempts"], done["error"]) == ("completed", 1, None)
+        assert done["counts"]["findings"] == {"aligned": 17, "excluded": 3}
+        later = eventually(lambda: runs if len(runs := app.api.all("/api/runs")) > 1 else [])
+        # Nine seconds of planning (three slow calls) saw four more ticks; none of them started another run.
+        assert later[-1]["id"] == done["id"]
+        assert later[-2]["createdAt"] >= done["endedAt"]
+        assert {finding["finding"] for finding in app.api.findings(done["id"]).values()} == {"excluded"}

@@ -1,0 +1,258 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from functions.shapes import (
+    CSV_COLUMNS,
+    event_shape,
+    finding_shape,
+    findings_csv,
+    health_shape,
+    profile_shape,
+    run_shape,
+    time_text,
+)
+from shared.azure.finding_row import StoredCandidate, StoredFinding
+from shared.model import (
+    ClusterSummary,
+    Confidence,
+    Event,
+    Evidence,
+    FindingKind,
+    Guard,
+    Hosting,
+    Limits,
+    MachineId,
+    Mode,
+    PowerState,
+    RemapState,
+    Run,
+    RunId,
+    RunStatus,
+    Step,
+    VmUuid,
+)
+from shared.profile_files import parse_profile
+from shared.runs.health import Check, Health
+from tests.unit.profiles import ON_PREMISES, SMALLEST
+
+AT = datetime(2026, 11, 22, 3, 0, 0, 123456, tzinfo=UTC)
+TEXT = "2026-11-22T03:00:00.123Z"
+
+RUN = Run(
+    id=RunId("r/1"),
+    profile="emea-vdi",
+    mode=Mode.REVIEW,
+    status=RunStatus.AWAITING_REVIEW,
+    trigger="http",
+    requested_by="ann@example.com",
+    created_at=AT,
+    limits=Limits(200, 25),
+)
+REMAP = StoredFinding(
+    machine=MachineId("m-1"),
+    machine_name="CORP\\W11-001",
+    dns_name="w11-001.corp.example",
+    catalog="Persistent W11",
+    delivery_group=None,
+    kind=FindingKind.REMAP,
+    reason="vm-moved",
+    explanation="Its VM now stands on amsterdam.",
+    confidence=Confidence.PROVEN,
+    evidence=(Evidence("lineage", "Prism, cluster amsterdam", "It carries the id."),),
+    candidates=(StoredCandidate("amsterdam", VmUuid("u-2"), "W11-001", PowerState.ON),),
+    before=Hosting("Nutanix AHV Paris", VmUuid("u-1"), "c-1"),
+    after=Hosting("Nutanix AHV Amsterdam", VmUuid("u-2"), "c-2"),
+    state=RemapState.PROPOSED,
+)
+ALIGNED = replace(REMAP, kind=FindingKind.ALIGNED, reason="own-vm-live", confidence=None, after=None, state=None)
+
+
+@pytest.mark.parametrize(
+    ("at", "text"),
+    [
+        (None, None),
+        (AT, TEXT),
+        (datetime(2026, 11, 22, tzinfo=UTC), "2026-11-22T00:00:00.000Z"),
+        (datetime(2026, 11, 22, 5, tzinfo=timezone(timedelta(hours=2))), "2026-11-22T03:00:00.000Z"),
+    ],
+    ids=["none", "cut-to-milliseconds", "midnight", "another-zone"],
+)
+def test_times_are_utc_to_the_millisecond(at: datetime | None, text: str | None) -> None:
+    assert time_text(at) == text
+
+
+def test_a_run_that_has_just_been_asked_for() -> None:
+    here = "/api/runs/r%2F1"
+    assert run_shape(RUN) == {
+        "id": "r/1",
+        "profile": "emea-vdi",
+        "mode": "review",
+        "status": "awaiting-review",
+        "trigger": "http",
+        "requestedBy": "ann@example.com",
+        "reason": None,
+        "target": None,
+        "limits": {"maxChanges": 200, "maxChangePercent": 25},
+        "createdAt": TEXT,
+        "startedAt": None,
+        "endedAt": None,
+        "notBefore": None,
+        "progress": 0,
+        "attempts": 0,
+        "fingerprint": None,
+        "guards": [],
+        "counts": {"findings": {}, "states": {}, "outOfScope": 0},
+        "clusters": [],
+        "steps": [],
+        "error": None,
+        "links": {
+            "self": here,
+            "remaps": f"{here}/remaps",
+            "csv": f"{here}/remaps.csv",
+            "events": f"{here}/events",
+        },
+    }
+
+
+def test_a_planned_run() -> None:
+    shape = run_shape(
+        replace(
+            RUN,
+            guards=(Guard("max-changes", "Too many."),),
+            findings={"remap": 38, "aligned": 12},
+            states={"proposed": 38},
+            out_of_scope=5,
+            clusters=(ClusterSummary("paris", "element-v2", "unreachable", 0, "It did not answer."),),
+            steps=(Step("plan", "done", AT, "50 machines."),),
+        ),
+        unmatched={"machines": ("W11-9",)},
+    )
+    assert shape["guards"] == [{"name": "max-changes", "explanation": "Too many."}]
+    assert shape["counts"] == {
+        "findings": {"remap": 38, "aligned": 12},
+        "states": {"proposed": 38},
+        "outOfScope": 5,
+    }
+    assert shape["clusters"] == [
+        {"name": "paris", "api": "element-v2", "status": "unreachable", "vms": 0, "error": "It did not answer."}
+    ]
+    assert shape["steps"] == [{"name": "plan", "status": "done", "at": TEXT, "detail": "50 machines."}]
+    assert shape["unmatched"] == {"machines": ["W11-9"]}
+    json.dumps(shape)
+
+
+def test_a_remap() -> None:
+    assert finding_shape(REMAP) == {
+        "machine": {
+            "id": "m-1",
+            "name": "CORP\\W11-001",
+            "dnsName": "w11-001.corp.example",
+            "catalog": "Persistent W11",
+            "deliveryGroup": None,
+        },
+        "finding": "remap",
+        "reason": "vm-moved",
+        "explanation": "Its VM now stands on amsterdam.",
+        "confidence": "proven",
+        "evidence": [{"kind": "lineage", "source": "Prism, cluster amsterdam", "detail": "It carries the id."}],
+        "candidates": [{"cluster": "amsterdam", "uuid": "u-2", "name": "W11-001", "powerState": "on"}],
+        "from": {"hostingConnection": "Nutanix AHV Paris", "hostedMachineId": "u-1"},
+        "to": {"hostingConnection": "Nutanix AHV Amsterdam", "hostedMachineId": "u-2"},
+        "state": "proposed",
+        "error": None,
+    }
+
+
+def test_a_finding_that_is_no_remap_has_neither_to_nor_state_nor_confidence() -> None:
+    shape = finding_shape(ALIGNED)
+    assert (shape["to"], shape["state"], shape["confidence"]) == (None, None, None)
+
+
+def test_an_event_names_a_machine_only_where_it_is_about_one() -> None:
+    event = Event(AT, "ann", "planned", "50 machines.")
+    assert event_shape(event) == {"at": TEXT, "actor": "ann", "action": "planned", "detail": "50 machines."}
+    assert event_shape(replace(event, machine=MachineId("m-1")))["machine"] == "m-1"
+
+
+def test_a_good_profile_is_shown_as_it_is_written() -> None:
+    shape = profile_shape(parse_profile(json.dumps(SMALLEST), file="p.json"))
+    assert (shape["name"], shape["file"], shape["valid"], shape["errors"]) == ("emea", "p.json", True, [])
+    assert shape["schedule"] is False
+    assert shape["notAvailableYet"] == []
+    assert shape["profile"]["site"] == SMALLEST["site"]
+    assert shape["profile"]["clusters"][0]["hostingConnection"] == "Nutanix AHV Paris"
+
+
+def test_a_profile_that_is_written_ahead_says_what_no_run_does_yet() -> None:
+    shape = profile_shape(parse_profile(json.dumps(ON_PREMISES), file="p.json"))
+    assert shape["valid"] is True
+    assert "site.kind: cvad" in shape["notAvailableYet"]
+
+
+def test_a_broken_profile_shows_its_errors_and_nothing_of_its_text() -> None:
+    shape = profile_shape(parse_profile('{"name": "emea", "clusters": "s3cr3t"}', file="p.json"))
+    assert (shape["name"], shape["valid"], shape["profile"], shape["schedule"]) == ("emea", False, None, None)
+    assert len(shape["errors"]) == 2
+    assert "s3cr3t" not in json.dumps(shape)
+
+
+def test_health() -> None:
+    ready = Check("storage", "storage", ready=True, latency_ms=7)
+    failed = Check("emea/paris", "cluster", ready=False, latency_ms=9, remedy="Check it.")
+    assert health_shape(Health((ready, failed))) == {
+        "status": "degraded",
+        "checks": [
+            {"name": "storage", "kind": "storage", "state": "ready", "latencyMs": 7, "remedy": None},
+            {"name": "emea/paris", "kind": "cluster", "state": "failed", "latencyMs": 9, "remedy": "Check it."},
+        ],
+    }
+
+
+def rows(*findings: StoredFinding) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(findings_csv(findings), newline="")))
+
+
+def test_the_csv_has_a_column_for_every_field_in_the_order_of_the_json() -> None:
+    def flat(shape: dict[str, Any], way: str = "") -> list[str]:
+        return [
+            name
+            for key, value in shape.items()
+            for name in (flat(value, f"{way}{key}.") if isinstance(value, dict) else [f"{way}{key}"])
+        ]
+
+    assert list(CSV_COLUMNS) == flat(finding_shape(REMAP))
+    assert findings_csv([]) == ",".join(CSV_COLUMNS) + "\r\n"
+
+
+def test_a_csv_row_holds_what_the_json_holds() -> None:
+    (row,) = rows(REMAP)
+    assert row["machine.name"] == "CORP\\W11-001"
+    assert row["machine.deliveryGroup"] == ""
+    assert row["to.hostedMachineId"] == "u-2"
+    assert json.loads(row["candidates"]) == finding_shape(REMAP)["candidates"]
+    assert json.loads(row["evidence"]) == finding_shape(REMAP)["evidence"]
+
+
+def test_a_csv_row_of_no_remap_leaves_its_cells_empty() -> None:
+    (row,) = rows(ALIGNED)
+    assert [row[c] for c in ("to.hostingConnection", "to.hostedMachineId", "state", "confidence")] == [""] * 4
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
+def test_a_cell_that_a_spreadsheet_would_run_is_made_text(name: str) -> None:
+    (row,) = rows(replace(REMAP, machine_name=name))
+    assert row["machine.name"] == f"'{name}"
+
+
+@pytest.mark.parametrize("name", ["W11-1", "1-2", 'a "b", c', "line\r\nline", "Büro", "a=b", ""])
+def test_any_other_cell_comes_back_as_it_was(name: str) -> None:
+    (row,) = rows(replace(REMAP, machine_name=name))
+    assert row["machine.name"] == name
