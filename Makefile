@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 AZURITE := sandbox/azurite/node_modules/.ready
 
-.PHONY: demo serve test lint bench clean
+.PHONY: demo serve test lint clean
 
 demo: $(READY) $(AZURITE)
 	@$(BIN)/python -m sandbox demo
@@ -20,9 +20,6 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-
-bench: $(READY) $(AZURITE)
-	$(BIN)/python -m tests.bench $(ARGS)
 
 $(READY): requirements.txt requirements-dev.txt
 	@echo "Setting up .venv (once, about a minute)"

@@ -32,8 +32,7 @@ def blueprint(resources: Callable[[], Resources]) -> func.Blueprint:
         try:
             handler_for(req, {"POST": None})
             opened = await asyncio.to_thread(resources)
-            wait = wait_of(req)
-            started = await asyncio.to_thread(_start, req, opened)
+            started, wait = await asyncio.to_thread(_start, req, opened)
             return await answer_started(opened, started, wait, _location)
         except RealignError as error:
             return problem(req, error)
@@ -41,16 +40,18 @@ def blueprint(resources: Callable[[], Resources]) -> func.Blueprint:
     return bp
 
 
-def _start(req: func.HttpRequest, resources: Resources) -> Started:
+def _start(req: func.HttpRequest, resources: Resources) -> tuple[Started, int | None]:
+    """The run, and how long the caller wants to wait. Who calls is checked first: strangers learn nothing else."""
     from shared.runs.request import RunRequest, parse_request
     from shared.runs.start import start_run
 
     caller = caller_of(req, easy_auth=resources.settings.auth.enabled, role=Role.OPERATOR, what="start runs")
     check_known(req)
+    wait = wait_of(req)
     request = parse_request(req.get_body(), RunRequest)
     key = req.headers.get("idempotency-key")
     name = req.route_params["name"]
-    return start_run(resources, name, request, caller, trigger="http", idempotency_key=key)
+    return start_run(resources, name, request, caller, trigger="http", idempotency_key=key), wait
 
 
 def _location(run: Run) -> str:

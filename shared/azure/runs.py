@@ -7,6 +7,7 @@ after it, so a crash leaves at worst a pointer too many; readers tolerate that.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -22,6 +23,7 @@ from shared.model import Run, RunId, RunStatus
 ACTIVE = frozenset({RunStatus.QUEUED, RunStatus.PLANNING, RunStatus.APPLYING, RunStatus.ROLLING_BACK})
 
 _ACTIVE_PARTITION = "active"
+_ID = re.compile(r"[0-9A-Za-z]{1,64}")
 _LAST_MICROSECOND = 16**13 - 1  # of the year 2112
 _SETTLED = timedelta(minutes=10)
 _READERS = 8
@@ -114,7 +116,7 @@ class Runs:
         return self._table.delete(_ACTIVE_PARTITION, run_id, pointer.etag)
 
     def _find(self, run_id: RunId) -> Versioned[Run] | None:
-        if not run_id.isalnum():  # ids are ours: what is not of their alphabet is no key either
+        if not _ID.fullmatch(run_id):  # ids are ours: what does not look like one is no key either
             return None
         row = self._table.get(RUN_PARTITION, run_id)
         return Versioned(row_to_run(row.values), row.etag) if row is not None else None

@@ -95,6 +95,7 @@ def citrix(
         try:
             yield CitrixSite(session, origin, site.customer_id, token, site_id=site.site_id, **bounds)
         except CitrixError as error:
-            if error.kind == "sign-in":
+            # With a transaction it was the API that did not like a token: the credential had just been accepted.
+            if error.kind == "sign-in" and error.transaction_id is None:
                 memory.remember(error)
             raise

@@ -62,7 +62,7 @@ def give_up(resources: Resources, body: bytes) -> None:
 
 
 def _named(body: bytes) -> tuple[RunId | None, str]:
-    """Run and step of a message, also of one that no version of ``WorkItem`` reads: another version may have sent it."""
+    """Run and step of a message, also of one that ``WorkItem`` cannot read: another version may have sent it."""
     try:
         content = json.loads(body)
     except (ValueError, RecursionError):

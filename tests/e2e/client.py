@@ -85,11 +85,11 @@ class Api:
         return run
 
     def until_rest(self, run_id: str, within: float = 60.0) -> Json:
-        def rested() -> Json | None:
+        def rested() -> Json:
             run = self.of(run_id)
-            return run if run["status"] not in WORKING else None
+            return run if run["status"] not in WORKING else {}
 
-        return eventually(rested, within)  # type: ignore[return-value]
+        return eventually(rested, within)
 
     def all(self, path: str, **parameters: Any) -> list[Json]:
         """The items of every page of a list."""

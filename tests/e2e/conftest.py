@@ -75,13 +75,16 @@ Serve = Callable[..., AbstractContextManager[App]]
 
 
 @pytest.fixture(scope="session")
-def azurite() -> Iterator[Azurite]:
-    with Azurite() as running:
-        yield running
+def storages() -> Iterator[list[Azurite]]:
+    """The Azurites that nobody uses at the moment: two hosts on one would take each other's messages."""
+    free: list[Azurite] = []
+    yield free
+    for azurite in free:
+        azurite.stop()
 
 
 @pytest.fixture(scope="session")
-def serve(azurite: Azurite) -> Serve:
+def serve(storages: list[Azurite]) -> Serve:
     """``with serve("healthy") as app``: the scenario's sandbox with empty storage, and a host in it.
 
     ``settings`` are app settings over the sandbox's own; what else there is goes to the sandbox.
@@ -89,14 +92,30 @@ def serve(azurite: Azurite) -> Serve:
 
     @contextlib.contextmanager
     def start(scenario: str | Scenario, settings: dict[str, str] | None = None, **options: Any) -> Iterator[App]:
-        empty(azurite.connection_string)
         chosen = load(scenario) if isinstance(scenario, str) else scenario
-        with Sandbox(chosen, azurite=azurite, **options) as sandbox:
-            sandbox.environ.update(settings or {})
-            with HostProcess(sandbox.environ) as host, Api(host.url, sandbox.function_key) as api:
-                yield App(sandbox, host, api)
+        with (
+            storage_of(storages) as azurite,
+            Sandbox(chosen, azurite=azurite, **options) as sandbox,
+            HostProcess({**sandbox.environ, **(settings or {})}) as host,
+            Api(host.url, sandbox.function_key) as api,
+        ):
+            yield App(sandbox, host, api)
 
     return start
+
+
+@contextlib.contextmanager
+def storage_of(free: list[Azurite]) -> Iterator[Azurite]:
+    if not free:
+        started = Azurite()
+        started.start()
+        free.append(started)
+    azurite = free.pop()
+    try:
+        empty(azurite.connection_string)
+        yield azurite
+    finally:
+        free.append(azurite)
 
 
 def empty(connection_string: str) -> None:

@@ -1,9 +1,9 @@
-"""Starting runs over HTTP: what is answered, what is refused, and what is started once however often it is asked for."""
+"""Starting runs over HTTP: what is answered, what is refused, and what is started once however often it is asked."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -86,7 +86,7 @@ def test_who_waits_too_briefly_gets_the_unfinished_run(app: App) -> None:
 def test_waiting_holds_no_worker_thread(app: App) -> None:
     profiles = [app.add_profile(f"waiting-{number}") for number in range(2)]
     with ThreadPoolExecutor(2) as callers, locked(app, profiles[0]), locked(app, profiles[1]):
-        waiting = [callers.submit(app.api.start, profile, headers={"Prefer": "wait=8"}) for profile in profiles]
+        waiting = [callers.submit(app.api.start, profile, headers={"Prefer": "wait=5"}) for profile in profiles]
         eventually(lambda: all(count(app, profile) == 1 for profile in profiles))
         assert app.api.get("/api/health/live", role=None).status_code == 200
         assert app.api.get("/api/profiles").status_code == 200
@@ -233,7 +233,7 @@ def one_cluster(app: App, **changes: Any) -> Json:
 
 
 RELAY = {"namespace": "relay.servicebus.windows.net", "path": "hc", "listener": "hcm"}
-LATER_PROFILES = {
+LATER_PROFILES: dict[str, Callable[[App], Json]] = {
     "central-v4": lambda app: one_cluster(app, api="central-v4"),
     "central": lambda app: one_cluster(app, api="central"),
     "relay": lambda app: one_cluster(app, relay=RELAY),
@@ -420,3 +420,30 @@ def test_sixty_starts_a_minute_are_the_most(app: App) -> None:
         assert 1 <= int(refused.headers["Retry-After"]) <= 60
         assert app.api.start(calm).status_code == 202, "the limit is each profile's own"
         app.queue().clear_messages()
+
+
+def test_the_hook_starts_a_run_and_tells_its_status(app: App) -> None:
+    started = app.api.hook(
+        "POST", json={"profile": app.add_profile("hooked"), "mode": "report"}, headers={"Prefer": "wait=60"}
+    )
+    assert (started.status_code, started.json()["status"]) == (200, "planned")
+    run = started.json()
+    assert (run["trigger"], run["requestedBy"]) == ("hook", "function-key")
+    place = started.headers["Location"]
+    assert place == f"/api/hooks/runs?id={run['id']}"
+    shown = app.api.hook("GET", params={"id": run["id"]})
+    assert (shown.status_code, shown.json()["links"]) == (200, {"self": place})
+    check_problem(app.api.hook("GET", params={"id": "nowhere"}), 404, "not-found")
+    assert check_problem(app.api.hook("GET"), 400, "invalid-request")["field"] == "id"
+    assert check_problem(app.api.hook("POST", json={}), 400, "invalid-request")["field"] == "profile"
+    check_problem(app.api.hook("POST", json={"profile": "nowhere"}), 404, "not-found")
+
+
+def test_names_from_anywhere_in_the_world_come_back_as_they_went(app: App) -> None:
+    profile = app.add_profile("worldwide")
+    name = "Zoë Łukasz 山田"
+    run = app.api.run(
+        profile, {"reason": "Probe: „drill“ 🚒", "mode": "report"}, role=None, headers=principal("Operator", name=name)
+    )
+    assert (run["requestedBy"], run["reason"]) == (name, "Probe: „drill“ 🚒")
+    assert app.api.get(f"/api/runs?profile={profile}&limit=1").json()["items"][0]["requestedBy"] == name

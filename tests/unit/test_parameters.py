@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.parameters import check_known, choice_of, cursor_for, cursor_of, limit_of, wait_of
+from functions.parameters import LONGEST_CURSOR, check_known, choice_of, cursor_for, cursor_of, limit_of, wait_of
 from shared.errors import InvalidRequest
 from shared.model import FindingKind
 from tests.unit.requests_to_functions import http_request
 
-PRINTABLE = st.text(min_size=1, max_size=512).filter(str.isprintable)
+PRINTABLE = st.text(min_size=1, max_size=LONGEST_CURSOR).filter(str.isprintable)
 
 
 def refused(field: str, read: Callable[[], object]) -> str:
