@@ -13,9 +13,9 @@ from urllib.parse import quote
 import azure.functions as func
 
 from functions.parameters import check_known, wait_of
-from functions.respond import handler_for, json_answer, problem
+from functions.respond import failed, handler_for, json_answer
 from functions.start import answer_started
-from shared.errors import InvalidRequest, RealignError
+from shared.errors import InvalidRequest
 from shared.model import Run, RunId
 from shared.runs.access import FUNCTION_KEY
 
@@ -33,8 +33,8 @@ def blueprint(resources: Callable[[], Resources]) -> func.Blueprint:
         try:
             handler = handler_for(req, {"POST": _post, "GET": _get})
             return await handler(req, await asyncio.to_thread(resources))
-        except RealignError as error:
-            return problem(req, error)
+        except Exception as error:  # noqa: BLE001 - the edge, as in respond
+            return failed(req, error)
 
     return bp
 

@@ -36,8 +36,18 @@ def respond(request: func.HttpRequest, handlers: Mapping[str, Handler]) -> func.
     """Run the handler of the request's method. Routes take every method: the host's own answer is a bare 404."""
     try:
         return handler_for(request, handlers)()
-    except RealignError as error:
+    except Exception as error:  # noqa: BLE001 - the edge: the host would answer an empty 500
+        return failed(request, error)
+
+
+def failed(request: func.HttpRequest, error: Exception) -> func.HttpResponse:
+    """The answer to whatever a handler raised. What nobody expected is told to the log alone, with the ``traceId``."""
+    if isinstance(error, RealignError):
         return problem(request, error)
+    trace = _trace_id(request)
+    log.error("unexpected error trace=%s", trace, exc_info=error)
+    text = "Realign met an error that it did not expect. The app's log has the details beside the traceId."
+    return problem(request, RealignError(text), trace)
 
 
 def handler_for(request: func.HttpRequest, handlers: Mapping[str, H]) -> H:
@@ -79,9 +89,9 @@ def json_answer(
     )
 
 
-def problem(request: func.HttpRequest, error: RealignError) -> func.HttpResponse:
+def problem(request: func.HttpRequest, error: RealignError, trace: str | None = None) -> func.HttpResponse:
     """An error as ``application/problem+json``; the ``traceId`` stands in the log beside it."""
-    trace = _trace_id(request)
+    trace = trace or _trace_id(request)
     document: dict[str, Any] = {
         "type": f"urn:realign:{error.code}",
         "title": error.title,

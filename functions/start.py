@@ -10,8 +10,7 @@ import azure.functions as func
 
 from functions.parameters import check_known, wait_of
 from functions.principal import caller_of
-from functions.respond import handler_for, json_answer, problem
-from shared.errors import RealignError
+from functions.respond import failed, handler_for, json_answer
 from shared.model import Run, RunId
 from shared.runs.access import Role
 
@@ -34,8 +33,8 @@ def blueprint(resources: Callable[[], Resources]) -> func.Blueprint:
             opened = await asyncio.to_thread(resources)
             started, wait = await asyncio.to_thread(_start, req, opened)
             return await answer_started(opened, started, wait, _location)
-        except RealignError as error:
-            return problem(req, error)
+        except Exception as error:  # noqa: BLE001 - the edge, as in respond
+            return failed(req, error)
 
     return bp
 

@@ -10,6 +10,7 @@ import argparse
 import base64
 import json
 import shutil
+import signal
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -20,8 +21,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from sandbox.azurite import AzuriteError
 from sandbox.host_process import ROOT, HostError, HostProcess
-from sandbox.sandbox import Sandbox
+from sandbox.sandbox import DefectiveSandbox, Sandbox
 from sandbox.scenario import Expected, Scenario, load
 
 SCENARIO = "activation-old-cluster-dead"
@@ -40,10 +42,13 @@ class DemoFailed(Exception):
 def main(args: argparse.Namespace) -> int:
     """Play the demo; 0 if every finding is the scenario's."""
     console = Console(highlight=False, soft_wrap=True)
+    # SIGTERM ends it as Ctrl-C does, so that nothing is left running then either
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         _play(console, load(SCENARIO), args.port)
-    except (DemoFailed, HostError) as error:
-        console.print(f"[red]The demo failed:[/red] {error}")
+    except (DemoFailed, HostError, AzuriteError, DefectiveSandbox, requests.RequestException, OSError) as error:
+        console.print("[red]The demo failed:[/red]", end=" ")
+        console.print(str(error), markup=False)
         return 1
     except KeyboardInterrupt:
         console.print("Stopped.")
@@ -71,7 +76,7 @@ def _play(console: Console, scenario: Scenario, port: int) -> None:
     finally:
         sandbox.stop()
     _show(console, run, findings)
-    _compare(console, findings, sandbox.expected)
+    _compare(console, run, findings, sandbox)
     console.print(
         f"The findings stand in Table Storage: table [b]remaps[/b], partition [b]{run['id']}[/b], kept by Azurite in "
         f"{storage.relative_to(ROOT)}/ ; as CSV in {csv_file.relative_to(ROOT)} ."
@@ -176,20 +181,30 @@ def _short(hosting: Json | None) -> str:
     return hosting["hostedMachineId"][:8] if hosting is not None and hosting["hostedMachineId"] is not None else "-"
 
 
-def _compare(console: Console, findings: list[Json], expected: Mapping[str, Expected]) -> None:
-    wrong = []
-    found = {finding["machine"]["id"]: finding for finding in findings}
-    for machine, right in expected.items():
-        finding = found.get(machine)
-        if finding is None:
-            wrong.append(f"machine {machine} has no finding")
-        elif (finding["finding"], finding["reason"]) != (right.finding, right.reason) or _to(finding) != right.to_uuid:
-            wrong.append(f"{_name(finding)} is {finding['finding']}/{finding['reason']}, not {right.finding}")
-    wrong += [f"machine {machine} is not of the scenario" for machine in found.keys() - expected.keys()]
+def _compare(console: Console, run: Json, findings: list[Json], sandbox: Sandbox) -> None:
+    scenario = sandbox.scenario
+    found = {finding["machine"]["id"]: _verdict(finding) for finding in findings}
+    right = {machine: _right(expected) for machine, expected in sandbox.expected.items()}
+    wrong = [f"{machine}: {found.get(machine)}, not {verdict}" for machine, verdict in right.items()
+             if found.get(machine) != verdict]  # fmt: skip
+    wrong += [f"machine {machine} is not of the scenario" for machine in found.keys() - right.keys()]
+    whole = (
+        ("guards", [guard["name"] for guard in run["guards"]], list(scenario.guards)),
+        ("machines out of scope", run["counts"]["outOfScope"], scenario.out_of_scope),
+        ("unmatched names", run["unmatched"], {key: list(names) for key, names in scenario.unmatched.items()}),
+    )
+    wrong += [f"{what}: {got}, not {wanted}" for what, got, wanted in whole if got != wanted]
     if wrong:
         raise DemoFailed("; ".join(wrong[:5]))
-    console.print(f"All {len(expected)} findings are what the scenario says is right.")
+    console.print(f"All {len(right)} findings, the guards and the counts are what the scenario says is right.")
 
 
-def _to(finding: Json) -> str | None:
-    return finding["to"]["hostedMachineId"] if finding["to"] is not None else None
+def _verdict(finding: Json) -> tuple[str | None, ...]:
+    to = finding["to"] or {"hostingConnection": None, "hostedMachineId": None}
+    kind = (finding["finding"], finding["reason"], finding["confidence"])
+    return (*kind, to["hostingConnection"], to["hostedMachineId"])
+
+
+def _right(expected: Expected) -> tuple[str | None, ...]:
+    kind = (expected.finding, expected.reason, expected.confidence)
+    return (*kind, expected.to_connection, expected.to_uuid)

@@ -2,7 +2,8 @@
 
 ``NAME[=[ONLY:]NUMBER]``. The number is how many calls the fault hits, or milliseconds for the slow ones; without a
 number a momentary fault hits a few calls and a lasting one holds until it is cleared. ``ONLY`` narrows a fault to one
-Prism by its name (``prism-500=paris:2``, ``relay-down=paris``) or to ``read`` or ``write`` calls of Citrix.
+Prism by its name (``prism-500=paris:2``, ``relay-down=paris``), to ``read`` or ``write`` calls of Citrix, or to one
+storage service. ``citrix-429=NUMBER@SECONDS`` sends a ``Retry-After``, which Citrix does not promise, with each refusal.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ DEFAULT_CALLS: dict[str, int | None] = {
     "storage-busy": 3,
 }
 MILLISECONDS = {"citrix-slow": 2_000, "prism-slow": 2_000}
+WITH_RETRY_AFTER = ("citrix-429",)
 NOT_YET = ("batch-item-fail", "job-stuck", "job-lost")
 
 
@@ -34,14 +36,22 @@ class UnknownFault(ValueError):
     """The name or the value of a fault is not known; the message lists what there is."""
 
 
+class UnavailableFault(Exception):
+    """The fault exists, but this sandbox was started in a way in which it could not strike; the message says how."""
+
+
 @dataclass(slots=True)
 class Fault:
-    """``left`` is the number of calls it still hits (None: every one), ``milliseconds`` the delay of a slow one."""
+    """``left`` is the number of calls it still hits (None: every one), ``milliseconds`` the delay of a slow one.
+
+    ``retry_after`` is the header's value in seconds, None for none.
+    """
 
     name: str
     only: str | None = None
     left: int | None = None
     milliseconds: int = 0
+    retry_after: int | None = None
 
 
 def parse(name: str, value: str | int | None = None) -> Fault:
@@ -50,10 +60,20 @@ def parse(name: str, value: str | int | None = None) -> Fault:
         raise UnknownFault(f"The fault {name} is not available yet: it comes with the release that writes to Citrix.")
     if name not in DEFAULT_CALLS:
         raise UnknownFault(f"There is no fault {name}. Choose one of: {', '.join(sorted(DEFAULT_CALLS))}.")
-    only, number = _split(name, None if value is None else str(value))
+    text, retry_after = _without_retry_after(name, None if value is None else str(value))
+    only, number = _split(name, text)
     if name in MILLISECONDS:
         return Fault(name, only, None, MILLISECONDS[name] if number is None else number)
-    return Fault(name, only, DEFAULT_CALLS[name] if number is None else number)
+    return Fault(name, only, DEFAULT_CALLS[name] if number is None else number, retry_after=retry_after)
+
+
+def _without_retry_after(name: str, value: str | None) -> tuple[str | None, int | None]:
+    if name not in WITH_RETRY_AFTER or value is None or "@" not in value:
+        return value, None
+    text, _, seconds = value.partition("@")
+    if not seconds.isdecimal():
+        raise UnknownFault(f"The fault {name} takes [ONLY:]NUMBER[@SECONDS] as its value, not {value!r}.")
+    return text, int(seconds)
 
 
 def _split(name: str, value: str | None) -> tuple[str | None, int | None]:
@@ -75,10 +95,13 @@ class Faults:
         self._on: dict[str, Fault] = {}
         self._fired: dict[str, int] = {}
         self._watchers: dict[str, Callable[[Fault | None], None]] = {}
+        self._out_of_reach: dict[str, str] = {}
 
     def set(self, name: str, value: str | int | None = None) -> Fault:
-        """Switches a fault on, in place of what it was before. Raises ``UnknownFault``."""
+        """Switches a fault on, in place of what it was before. Raises ``UnknownFault`` or ``UnavailableFault``."""
         fault = parse(name, value)
+        if name in self._out_of_reach:
+            raise UnavailableFault(self._out_of_reach[name])
         with self._lock:
             self._on[name] = fault
             watcher = self._watchers.get(name)
@@ -95,13 +118,21 @@ class Faults:
         if watcher is not None:
             watcher(None)
 
+    def rule_out(self, name: str, why: str) -> None:
+        """``set`` refuses the fault from now on with the sentence ``why``: better than one that never strikes."""
+        self._out_of_reach[name] = why
+
     def watch(self, name: str, watcher: Callable[[Fault | None], None]) -> None:
         """``watcher`` is called when the fault is set, and with None when it is cleared."""
         self._watchers[name] = watcher
 
     def hits(self, name: str, *subjects: str) -> bool:
         """True when this call is hit; it is counted then. ``subjects`` is what ``ONLY`` may name."""
-        return self._take(name, subjects) is not None
+        return self.take(name, *subjects) is not None
+
+    def take(self, name: str, *subjects: str) -> Fault | None:
+        """``hits`` for who wants to know more of the fault."""
+        return self._take(name, subjects)
 
     def delay(self, name: str, *subjects: str) -> float:
         """Seconds by which a slow fault delays this call, 0 when it does not."""
@@ -131,6 +162,7 @@ class Faults:
         row: dict[str, object] = {"name": name, "on": fault is not None, "fired": self._fired.get(name, 0)}
         if fault is not None:
             row |= {"only": fault.only, "left": fault.left, "milliseconds": fault.milliseconds or None}
+            row |= {} if fault.retry_after is None else {"retryAfter": fault.retry_after}
         return row
 
     def _take(self, name: str, subjects: tuple[str, ...]) -> Fault | None:

@@ -34,6 +34,10 @@ from sandbox.world import Prism, World
 
 FAR_AWAY = "0 0 3 * * *"
 SERVICES = ("blob", "queue", "table")
+NO_PROXY = (
+    "The fault storage-busy cannot strike here: this sandbox reaches its storage without a proxy. "
+    "Start it with storage_proxy=True, or with the fault."
+)
 
 
 class DefectiveSandbox(AssertionError):
@@ -41,7 +45,11 @@ class DefectiveSandbox(AssertionError):
 
 
 class Sandbox:
-    """``faults`` are set before the start, ``latency`` (seconds) delays each call, ``azurite`` may be a running one."""
+    """``faults`` are set before the start, ``latency`` (seconds) delays each call, ``azurite`` may be a running one.
+
+    With ``storage_proxy`` storage is reached through a proxy, so that ``storage-busy`` can be set at any time; without
+    it that fault is refused unless it was among the first ``faults``.
+    """
 
     def __init__(
         self,
@@ -51,6 +59,7 @@ class Sandbox:
         faults: Mapping[str, str | int | None] | None = None,
         azurite: Azurite | None = None,
         data_directory: Path | None = None,
+        storage_proxy: bool = False,
     ) -> None:
         self.scenario = scenario
         self.calls = Calls()
@@ -63,6 +72,7 @@ class Sandbox:
         self._latency = latency
         self._azurite = azurite
         self._data_directory = data_directory
+        self._storage_proxy = storage_proxy
         self._fronts: list[Front] = []
         self._urls: dict[str, str] = {}
         self._stack = ExitStack()
@@ -177,12 +187,19 @@ class Sandbox:
         if azurite is None:
             azurite = self._stack.enter_context(Azurite(directory=self._data_directory))
         text = azurite.connection_string
-        if not self.faults.is_on("storage-busy"):
+        if not self._storage_proxy and not self.faults.is_on("storage-busy"):
+            self.faults.rule_out("storage-busy", NO_PROXY)
             return text
         for service, url in zip(SERVICES, (azurite.blob_url, azurite.queue_url, azurite.table_url), strict=True):
             proxy = self.serve(StorageProxy(service, url, self.faults, self.calls).app)
             text = text.replace(url.rsplit("/", 1)[0], proxy.url)
         return text
+
+    def _timers(self) -> str:
+        """Where the host keeps the last occurrence of each timer: it lasts as long as the storage does."""
+        if self._data_directory is not None:
+            return str(self._data_directory / "timers")
+        return self._stack.enter_context(tempfile.TemporaryDirectory(prefix="realign-sandbox-timers-"))
 
     def _profiles(self) -> str:
         folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="realign-sandbox-profiles-"))
@@ -203,6 +220,7 @@ class Sandbox:
             "REALIGN_SCHEDULE": FAR_AWAY,
             "REQUESTS_CA_BUNDLE": str(self.ca_file),
             "SANDBOX_FUNCTION_KEY": self.function_key,
+            "SANDBOX_TIMER_STATUS": self._timers(),
             "WEBSITE_AUTH_ENABLED": "true",
         }
 

@@ -21,7 +21,7 @@ from aiohttp import web
 
 from sandbox.azurite import AzuriteError
 from sandbox.easy_auth import EasyAuthFront
-from sandbox.faults import UnknownFault, parse
+from sandbox.faults import UnavailableFault, UnknownFault, parse
 from sandbox.host_process import HostError, HostProcess
 from sandbox.large_world import large_world
 from sandbox.sandbox import Sandbox
@@ -65,6 +65,8 @@ def admin_app(sandbox: Sandbox) -> web.Application:
             await asyncio.to_thread(sandbox.faults.set, str(body["name"]), body.get("value"))
         except UnknownFault as error:
             return web.json_response({"error": str(error)}, status=400)
+        except UnavailableFault as error:
+            return web.json_response({"error": str(error)}, status=409)
         except (ValueError, KeyError, TypeError, AttributeError):
             return web.json_response(
                 {"error": 'Send {"name": "citrix-429", "value": 3}; value is optional.'}, status=400
@@ -102,7 +104,8 @@ def _serve(
     args: argparse.Namespace, scenario: Scenario, faults: dict[str, str | int | None], stop: threading.Event
 ) -> int:
     with ExitStack() as stack:
-        sandbox = Sandbox(scenario, latency=args.latency_ms / 1_000, faults=faults)
+        # Always through the proxy: any fault may be set while it runs.
+        sandbox = Sandbox(scenario, latency=args.latency_ms / 1_000, faults=faults, storage_proxy=True)
         stack.enter_context(sandbox)
         admin = sandbox.serve(admin_app(sandbox))
         host = HostProcess(sandbox.environ)

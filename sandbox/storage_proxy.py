@@ -1,11 +1,14 @@
 """Passes storage calls on to Azurite and, while the fault ``storage-busy`` is on, answers 503 in its place.
 
-It exists only in a sandbox that was started with that fault: everything else talks to Azurite directly.
+It exists in ``serve`` and in a sandbox that asks for it or was started with that fault: everything else talks to
+Azurite directly. Table Storage says errors in JSON, the blob and the queue service in XML.
 """
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import aiohttp
 from aiohttp import web
@@ -18,6 +21,7 @@ from sandbox.faults import Faults
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "upgrade", "te", "trailer"}
 # A signature covers some of these: what the client of the app did not send must not be added.
 SIGNED = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
+BUSY = "ServerBusy"
 MAX_BODY_BYTES = 64 * 1024 * 1024
 
 
@@ -45,8 +49,7 @@ class StorageProxy:
         if self._client is None:
             raise web.HTTPServiceUnavailable
         if self._faults.hits("storage-busy", self._service):
-            body = '{"odata.error":{"code":"ServerBusy","message":{"lang":"en-US","value":"The server is busy."}}}'
-            return web.Response(status=503, text=body, content_type="application/json", headers={"Retry-After": "1"})
+            return _busy(self._service)
         # The signature covers the path as it was sent, so nothing is decoded and encoded again.
         url = self._upstream + request.raw_path
         headers = CIMultiDict((k, v) for k, v in request.headers.items() if k.lower() not in HOP_BY_HOP)
@@ -60,3 +63,14 @@ class StorageProxy:
             kept = CIMultiDict((k, v) for k, v in answer.headers.items() if k.lower() not in HOP_BY_HOP)
             kept.pop("Content-Length", None)
             return web.Response(status=answer.status, body=await answer.read(), headers=kept)
+
+
+def _busy(service: str) -> web.Response:
+    request_id = str(uuid.uuid4())
+    message = f"The server is busy.\nRequestId:{request_id}\nTime:{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.0000000Z}"
+    headers = {"Retry-After": "1", "x-ms-request-id": request_id, "x-ms-error-code": BUSY}
+    if service == "table":
+        body = {"odata.error": {"code": BUSY, "message": {"lang": "en-US", "value": message}}}
+        return web.json_response(body, status=503, headers=headers)
+    text = f'<?xml version="1.0" encoding="utf-8"?><Error><Code>{BUSY}</Code><Message>{message}</Message></Error>'
+    return web.Response(status=503, text=text, content_type="application/xml", headers=headers)

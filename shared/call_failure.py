@@ -6,17 +6,31 @@ into a message as it is.
 
 from __future__ import annotations
 
+import base64
+import html
 import json
 import re
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import requests
 from urllib3.exceptions import LocationParseError, NameResolutionError, NewConnectionError, ReadTimeoutError
 
 from shared.errors import Upstream
 from shared.transport import CONNECT_TIMEOUT
+
+_HIDDEN = "***"
+_NAME = r"(password|passwd|pwd|secret|token|api.?key)"
+_QUOTED = r"\"[^\"]*\"|'[^']*'"
+_LOOKS_SECRET = (
+    (re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^/?#\s]*@"), r"\1***@"),
+    (re.compile(r"(?i)\b(bearer|basic)([ =]+)\S+"), r"\1\2***"),
+    (re.compile(rf"(?i){_NAME}([\"']?\s*[:=]\s*)(?:{_QUOTED}|\S+)"), r"\1\2***"),
+    (re.compile(rf"(?i){_NAME}(\s+(?:is|was)\s+|\s+)(?:{_QUOTED})"), r"\1\2***"),
+    (re.compile(r"\beyJ[\w.-]+"), "***"),
+)
 
 
 class CallFailed(Upstream):
@@ -112,10 +126,38 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
             yield from _causes(inner)
 
 
-def excerpt(text: object, limit: int = 200) -> str:
-    """What a vendor said, fit for a message: one line, cut, without anything that looks like a credential."""
-    line = " ".join(str(text or "").split())
-    line = re.sub(r"(?i)\b(bearer|basic)([ =]+)\S+", r"\1\2***", line)
-    line = re.sub(r"(?i)(password|secret|token|api.?key)([\"']?\s*[:=]\s*)\S+", r"\1\2***", line)
-    line = re.sub(r"\beyJ[\w.-]+", "***", line)
+def excerpt(text: object, hide: Iterable[str], limit: int = 200) -> str:
+    """What a vendor said, fit for a message: one line, cut, without credentials.
+
+    ``hide``: the secret values that the caller used, such as a token, a password or ``user:password``. They go however
+    they are spelt, and before the cut; what only looks like a credential goes too.
+    """
+    known = _spellings(hide)
+    line = " ".join(known.sub(_HIDDEN, str(text or "")).split())
+    line = known.sub(_HIDDEN, line)  # a secret with white space in it, if the vendor had wrapped it
+    for pattern, shown in _LOOKS_SECRET:
+        line = pattern.sub(shown, line)
     return line if len(line) <= limit else f"{line[:limit]}…"
+
+
+def _spellings(secrets: Iterable[str]) -> re.Pattern[str]:
+    """Finds each secret as it is, percent-encoded, as a form has it, inside JSON or HTML, and in base64 (Basic)."""
+    found: set[str] = set()
+    for secret in filter(None, secrets):
+        octets = secret.encode()
+        found |= {
+            secret,
+            " ".join(secret.split()),
+            quote(secret, safe=""),
+            quote(secret),
+            quote_plus(secret),
+            json.dumps(secret)[1:-1],
+            json.dumps(secret, ensure_ascii=False)[1:-1],
+            html.escape(secret),
+            base64.b64encode(octets).decode().rstrip("="),
+            base64.urlsafe_b64encode(octets).decode().rstrip("="),
+        }
+    found.discard("")
+    # The longest first: "user:password" before "password". Percent-encodings come in either case.
+    longest_first = sorted(found, key=len, reverse=True)
+    return re.compile("|".join(re.escape(each) for each in longest_first) or r"(?!)", re.IGNORECASE)

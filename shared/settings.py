@@ -17,6 +17,9 @@ from shared.errors import SettingsInvalid
 STORAGE = "AzureWebJobsStorage"
 _ACCOUNT_NAME = re.compile(r"[a-z0-9]{3,24}")
 _PUBLIC_AUTHORITY = "https://login.microsoftonline.com"
+_CA_FILES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
+_LOWER_CASE_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+_PROXIES = (*_LOWER_CASE_PROXIES, *(name.upper() for name in _LOWER_CASE_PROXIES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,16 @@ class StorageSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class TrustSettings:
+    """Whom connections trust and which proxies they take, as the variables that ``shared.transport`` reads.
+
+    At most one of ``REQUESTS_CA_BUNDLE`` and ``SSL_CERT_FILE``, and the proxy variables, whose URLs may hold a password.
+    """
+
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
 class IdentitySettings:
     """Who the app is. ``managed`` means App Service's token endpoint; else a service principal of ``tenant_id``."""
 
@@ -44,7 +57,7 @@ class IdentitySettings:
     client_secret: str | None = field(default=None, repr=False)
     certificate_path: str | None = None
     authority: str = _PUBLIC_AUTHORITY
-    ca_bundle: str | None = None
+    trust: TrustSettings = field(default_factory=TrustSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +75,6 @@ class AuthSettings:
     """``enabled`` is App Service's own word that Easy Auth is on; only then its headers can be trusted."""
 
     enabled: bool
-
-
-@dataclass(frozen=True, slots=True)
-class TrustSettings:
-    """``ca_bundle``: a PEM file that replaces the public certificate authorities, or None for those."""
-
-    ca_bundle: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +120,15 @@ def load_storage(environ: Mapping[str, str]) -> StorageSettings:
     if problems:
         raise SettingsInvalid(tuple(problems))
     return storage
+
+
+def load_trust(environ: Mapping[str, str]) -> TrustSettings:
+    """The trust and the proxies alone, for those who need no more. Raises ``SettingsInvalid``."""
+    problems: list[str] = []
+    trust = _trust(environ, problems)
+    if problems:
+        raise SettingsInvalid(tuple(problems))
+    return trust
 
 
 def _text(environ: Mapping[str, str], name: str) -> str | None:
@@ -218,7 +233,7 @@ def _service_principal(environ: Mapping[str, str], trust: TrustSettings, problem
         client_secret=secret,
         certificate_path=None if secret else certificate,
         authority=authority,
-        ca_bundle=trust.ca_bundle,
+        trust=trust,
     )
 
 
@@ -232,10 +247,8 @@ def _vault(environ: Mapping[str, str], problems: list[str]) -> VaultSettings:
 
 
 def _trust(environ: Mapping[str, str], problems: list[str]) -> TrustSettings:
-    for name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
-        path = _text(environ, name)
-        if path is not None:
-            if not os.path.exists(path):
-                problems.append(f"{name} names no file: give the path of a PEM file, or remove the setting.")
-            return TrustSettings(path)
-    return TrustSettings(None)
+    given = {name: text for name in (*_CA_FILES, *_PROXIES) if (text := _text(environ, name)) is not None}
+    ca_file = next((name for name in _CA_FILES if name in given), None)
+    if ca_file is not None and not os.path.exists(given[ca_file]):
+        problems.append(f"{ca_file} names no file: give the path of a PEM file, or remove the setting.")
+    return TrustSettings({name: text for name, text in given.items() if name == ca_file or name in _PROXIES})

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
+from urllib3.util import Retry
 
 from shared.errors import Upstream
 
@@ -102,13 +103,25 @@ def _covers(entry: str, host: str, port: int | None) -> bool:
 
 
 class Transport(HTTPAdapter):
-    """The adapter of every session: one trust, its own proxies, and time-outs on calls that bring none."""
+    """The adapter of every session: one trust, its own proxies, and time-outs on calls that bring none.
 
-    def __init__(self, context: ssl.SSLContext, proxies: Proxies, *, read_timeout: float) -> None:
+    ``connections`` is per host. Whoever needs one more waits for it, or with ``queueing`` off gets one that is not kept.
+    """
+
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        proxies: Proxies,
+        *,
+        read_timeout: float,
+        connections: int = CONNECTIONS_PER_HOST,
+        queueing: bool = True,
+        retries: Retry | int = 0,
+    ) -> None:
         self._context = context
         self._proxies = proxies
         self._read_timeout = read_timeout
-        super().__init__(pool_connections=8, pool_maxsize=CONNECTIONS_PER_HOST, pool_block=True)
+        super().__init__(pool_connections=8, pool_maxsize=connections, pool_block=queueing, max_retries=retries)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs, ssl_context=self._context)

@@ -37,9 +37,18 @@ class Idempotency:
     def __init__(self, storage: Storage) -> None:
         self._table: Table = storage.table("idempotency")
 
+    def find(self, profile: str, caller: str, key: str, body_hash: str, now: datetime) -> RunId | None:
+        """The run that ``key`` was claimed for, or None. Raises ``IdempotencyMismatch`` for another body."""
+        found = self._table.get(profile, _row_key(caller, key))
+        if found is None or now - datetime.fromisoformat(found.values["createdAt"]) >= KEPT:
+            return None
+        if found.values["bodyHash"] != body_hash:
+            raise _mismatch()
+        return RunId(found.values["runId"])
+
     def claim(self, profile: str, caller: str, key: str, body_hash: str, run_id: RunId, now: datetime) -> Claim:
         """Claim ``key`` for ``run_id``, or learn which run has it. Raises ``IdempotencyMismatch`` for another body."""
-        row_key = hashlib.sha256(f"{len(caller)}:{caller}{key}".encode("utf-8", "surrogatepass")).hexdigest()
+        row_key = _row_key(caller, key)
         row = {
             "PartitionKey": profile,
             "RowKey": row_key,
@@ -58,10 +67,18 @@ class Idempotency:
                     return Claim(run_id, replayed=False)
                 continue
             if found.values["bodyHash"] != body_hash:
-                raise IdempotencyMismatch(
-                    "This Idempotency-Key was used with another body in the last 24 hours. Send the same body again, "
-                    "or take a new key."
-                )
+                raise _mismatch()
             # The same run id is the echo of this very request, whose first answer was lost.
             return Claim(RunId(found.values["runId"]), replayed=found.values["runId"] != run_id)
         raise EditedElsewhere("Several requests with this Idempotency-Key arrived at once. Send it again.")
+
+
+def _row_key(caller: str, key: str) -> str:
+    return hashlib.sha256(f"{len(caller)}:{caller}{key}".encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _mismatch() -> IdempotencyMismatch:
+    return IdempotencyMismatch(
+        "This Idempotency-Key was used with another body in the last 24 hours. Send the same body again, or take a "
+        "new key."
+    )

@@ -2,7 +2,8 @@
 
 On App Service the managed identity's token endpoint answers; on a laptop a service principal with a secret or a
 certificate (contract ``azure.md``, section 4.3). msal returns errors as dictionaries, does not retry and sets no
-time-out: the session below and ``_token_of`` add what is missing. Its dictionaries hold tokens and are never logged.
+time-out: the session below and ``MsalCredential`` add what is missing. Its dictionaries hold tokens and are never
+logged.
 """
 
 from __future__ import annotations
@@ -17,43 +18,30 @@ import requests
 from azure.core.credentials import AccessToken, AccessTokenInfo, TokenCredential, TokenRequestOptions
 from azure.core.exceptions import ClientAuthenticationError
 from jwt import PyJWTError
-from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
-from shared.settings import IdentitySettings, load_identity
+from shared.azure.transport import session_over
+from shared.call_failure import excerpt
+from shared.errors import Upstream
+from shared.settings import IdentitySettings, TrustSettings, load_identity
+from shared.transport import Proxies, Transport, trust_anchors
 
-_TIMEOUT = (5.0, 15.0)  # connect, read; seconds
+_READ_TIMEOUT = 15.0  # seconds
 _LONGEST_DESCRIPTION = 300
 
 
 class _TokenSource(Protocol):
-    """One way to a token. ``who`` and ``remedy`` make the error sentences."""
+    """One way to a token. ``who`` and ``remedy`` make the error sentences, in which nothing of ``hidden`` may show."""
 
     who: str
     remedy: str
+    hidden: tuple[str, ...]
 
     def token(self, scope: str, claims: str | None) -> Mapping[str, Any]: ...
 
 
-class _BoundedAdapter(HTTPAdapter):
-    """msal calls without a time-out; this adapter gives every call one, and the trust of the settings.
-
-    On the session alone, requests would let ``REQUESTS_CA_BUNDLE`` win over the bundle that was given.
-    """
-
-    def __init__(self, ca_bundle: str | None, retry: Retry) -> None:
-        self._ca_bundle = ca_bundle
-        super().__init__(max_retries=retry)
-
-    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        kwargs["timeout"] = kwargs.get("timeout") or _TIMEOUT
-        kwargs["verify"] = self._ca_bundle or kwargs.get("verify") or True
-        return super().send(request, *args, **kwargs)
-
-
-def _session(ca_bundle: str | None) -> requests.Session:
-    session = requests.Session()
-    session.headers["Connection"] = "close"  # a token lasts for hours, an idle connection does not
+def _session(trust: TrustSettings) -> requests.Session:
+    """What msal calls over. Raises ``Upstream`` when the certificates to trust cannot be read."""
     # Asking for a token twice does no harm, so the POST of a service principal is repeated too.
     retry = Retry(
         total=3,
@@ -65,9 +53,9 @@ def _session(ca_bundle: str | None) -> requests.Session:
         retry_after_max=5,
         raise_on_status=False,
     )
-    adapter = _BoundedAdapter(ca_bundle, retry)
-    session.mount("https://", adapter)
-    session.mount("http://", adapter)  # the managed identity endpoint is plain http on the app's own host
+    anchors, proxies = trust_anchors(None, trust.variables), Proxies.of(trust.variables)
+    session = session_over(Transport(anchors, proxies, read_timeout=_READ_TIMEOUT, retries=retry))
+    session.headers["Connection"] = "close"  # a token lasts for hours, an idle connection does not
     return session
 
 
@@ -76,8 +64,8 @@ class _ManagedIdentity:
     remedy = "Check that the identity is switched on and that the client id names one that the app has."
 
     def __init__(self, settings: IdentitySettings) -> None:
-        session = _session(None)
-        session.trust_env = False  # the endpoint is on the app's own host: never through a proxy
+        session = _session(TrustSettings())  # the endpoint is on the app's own host: never through a proxy
+        self.hidden = (settings.header,) if settings.header else ()
         identity = (
             msal.UserAssignedManagedIdentity(client_id=settings.client_id)
             if settings.client_id
@@ -101,16 +89,16 @@ class _ServicePrincipal:
 
     def __init__(self, settings: IdentitySettings) -> None:
         self._settings = settings
-        self._session = _session(settings.ca_bundle)
+        self.hidden = (settings.client_secret,) if settings.client_secret else ()
         self._client: msal.ConfidentialClientApplication | None = None
 
     def token(self, scope: str, claims: str | None) -> Mapping[str, Any]:
-        if self._client is None:  # its constructor asks the tenant's metadata, so it belongs to the first use
+        if self._client is None:  # its constructor asks for the tenant's metadata, so it belongs to the first use
             self._client = msal.ConfidentialClientApplication(
                 self._settings.client_id,
                 client_credential=self._client_credential(),
                 authority=f"{self._settings.authority}/{self._settings.tenant_id}",
-                http_client=self._session,
+                http_client=_session(self._settings.trust),
                 instance_discovery=False,
             )
         result: Mapping[str, Any] = self._client.acquire_token_for_client([scope], claims_challenge=claims)
@@ -165,6 +153,8 @@ class MsalCredential:
                 f"{self._source.who} got no token for {scope}: its token endpoint did not answer ({cause}). "
                 "Try again; if it stays so, restart the app."
             )
+        except Upstream as error:
+            message = f"{self._source.who} got no token for {scope}. {error}"
         except (ValueError, TypeError, OSError, PyJWTError) as error:  # msal's JSON, authority, key; the file
             message = (
                 f"{self._source.who} got no token for {scope}: the sign-in could not be done "
@@ -174,8 +164,9 @@ class MsalCredential:
         raise ClientAuthenticationError(message=message) from None
 
     def _refused(self, scope: str, result: Mapping[str, Any]) -> str:
-        reason = " ".join(str(result.get("error_description") or result.get("error") or "no reason given").split())
-        return f"{self._source.who} got no token for {scope}: {reason[:_LONGEST_DESCRIPTION]}. {self._source.remedy}"
+        words = result.get("error_description") or result.get("error") or "no reason given"
+        reason = excerpt(words, self._source.hidden, _LONGEST_DESCRIPTION)
+        return f"{self._source.who} got no token for {scope}: {reason}. {self._source.remedy}"
 
 
 _credentials: dict[IdentitySettings, MsalCredential] = {}

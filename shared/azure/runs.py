@@ -1,8 +1,8 @@
 """The runs: found by id, newest first for a profile and over all, and those at work. Always by key, never by a scan.
 
 A run has a main row (partition ``run``), a pointer in its profile's partition, and, while it is at work, one in the
-partition ``active``, which the sweeper reads. The pointer to a run at work is written before its main row and removed
-after it, so a crash leaves at worst a pointer too many; readers tolerate that.
+partition ``active``, which the sweeper reads. Pointers are written before the main row, and the one to a run at work
+is removed after it, so a crash leaves at worst a pointer too many; readers tolerate that.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ class Runs:
         """Store a new run. Safe to repeat: a run that is there already is left alone, and returned as it is."""
         if run.status in ACTIVE:
             self._table.put(_pointer(_ACTIVE_PARTITION, run.id))
+        self._table.put(_pointer(_profile_partition(run.profile), run.id))
         etag = self._table.insert(run_to_row(run))
         created = Versioned(run, etag) if etag is not None else self.get(run.id)
-        self._table.put(_pointer(_profile_partition(run.profile), run.id))
         if created.value.status not in ACTIVE:
             self._table.delete(_ACTIVE_PARTITION, run.id)
         return created

@@ -15,8 +15,8 @@ from azure.storage.queue import QueueClient, TextBase64EncodePolicy
 
 from shared.azure.table import Table
 from shared.azure.transport import open_transport
-from shared.errors import StorageError
-from shared.settings import StorageSettings
+from shared.errors import StorageError, Upstream
+from shared.settings import StorageSettings, TrustSettings
 
 TABLES = ("runs", "remaps", "inputs", "events", "locks", "idempotency", "refusals")
 WORK_QUEUE = "realign-work"
@@ -32,16 +32,26 @@ _RETRIES: dict[str, Any] = {"retry_total": 4, "retry_connect": 3, "retry_read": 
 
 
 class Storage:
-    """Raises ``StorageError`` (kind ``misconfigured``) for settings that no client can be built from."""
+    """Without ``trust``: public authorities, no proxy.
+
+    Raises ``StorageError`` (kind ``misconfigured``) for settings that no client can be built from.
+    """
 
     def __init__(
-        self, settings: StorageSettings, credential: TokenCredential | None = None, *, ca_bundle: str | None = None
+        self,
+        settings: StorageSettings,
+        credential: TokenCredential | None = None,
+        *,
+        trust: TrustSettings | None = None,
     ) -> None:
         if settings.connection_string is None and credential is None:
             raise _misconfigured("needs an identity when AzureWebJobsStorage is no connection string")
         self._settings = settings
         self._credential = credential
-        self._transport, self._session = open_transport(connections=CONNECTIONS, ca_bundle=ca_bundle)
+        try:
+            self._transport, self._session = open_transport(connections=CONNECTIONS, trust=trust or TrustSettings())
+        except Upstream as error:
+            raise StorageError(str(error), kind=error.kind, system="Storage") from error
         self._tables: dict[str, Table] = {}
         self._lock = threading.Lock()
         try:

@@ -16,7 +16,8 @@ from azure.keyvault.secrets import SecretClient
 
 from shared.azure.failures import network_kind
 from shared.azure.transport import open_transport
-from shared.errors import VaultError
+from shared.errors import Upstream, VaultError
+from shared.settings import TrustSettings
 
 _NAME = re.compile(r"[0-9a-zA-Z-]{1,127}")
 _LONGEST_REASON = 300
@@ -32,11 +33,17 @@ class Secret:
 
 
 class Vault:
-    """One Key Vault. Threads may share it."""
+    """One Key Vault. Threads may share it. Without ``trust``: public authorities, no proxy.
 
-    def __init__(self, url: str, credential: TokenCredential, *, ca_bundle: str | None = None) -> None:
+    Raises ``VaultError`` (kind ``misconfigured``) when the certificates to trust cannot be read.
+    """
+
+    def __init__(self, url: str, credential: TokenCredential, *, trust: TrustSettings | None = None) -> None:
         self._host = urlsplit(url).netloc
-        transport, self._session = open_transport(connections=8, ca_bundle=ca_bundle)
+        try:
+            transport, self._session = open_transport(connections=8, trust=trust or TrustSettings())
+        except Upstream as error:
+            raise VaultError(str(error), kind=error.kind, system=f"Key Vault {self._host}") from error
         self._client = SecretClient(
             url,
             credential,

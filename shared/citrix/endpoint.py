@@ -26,6 +26,9 @@ class Token(Protocol):
     @property
     def secret(self) -> str: ...
 
+    @property
+    def hidden(self) -> tuple[str, ...]: ...
+
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest: ...
 
     def renew(self, refused: str) -> None: ...
@@ -38,6 +41,11 @@ class _Sent:
         self.transaction_id = ""
         self.authorization = ""
         self._token = token
+
+    @property
+    def hidden(self) -> tuple[str, ...]:
+        """What no message may show. Another thread may have renewed the token, so the one that was sent goes too."""
+        return (*self._token.hidden, self.authorization, self.authorization.rpartition("bearer=")[2])
 
     def new_transaction(self) -> str:
         self.transaction_id = str(uuid4())
@@ -109,14 +117,15 @@ class Endpoint:
                 retry_on=READ_AGAIN_ON,
             )
         except CallFailed as failure:
-            raise self._explained(failure, path, sent.transaction_id) from failure
+            raise self._explained(failure, path, sent) from failure
         if not isinstance(answer.json, dict):
             raise self.malformed(f"{path} is no JSON object", sent.transaction_id)
         return answer.json
 
-    def _explained(self, failure: CallFailed, path: str, sent: str) -> CitrixError:
-        transaction_id = failure.headers.get("Citrix-TransactionId") or sent
-        said = excerpt(vendor_message(failure.said))
+    def _explained(self, failure: CallFailed, path: str, sent: _Sent) -> CitrixError:
+        hidden = sent.hidden
+        transaction_id = excerpt(failure.headers.get("Citrix-TransactionId"), hidden) or sent.transaction_id
+        said = excerpt(vendor_message(failure.said), hidden)
         cause = f"{failure.cause} to {path}" if failure.http_status else failure.cause
         remedy = self._remedy(failure)
         return self._error(

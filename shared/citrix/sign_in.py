@@ -23,6 +23,7 @@ EXPECTED = '{"clientId": "...", "clientSecret": "..."} or the text of the downlo
 RENEW_BEFORE = 300.0
 DEFAULT_LIFETIME = 3600.0
 SIGN_IN_SECONDS = 60.0
+SCHEME = "CWSAuth bearer="
 # A text box may have eaten the line break behind the header, so nothing needs to stand between it and the values.
 _CSV_HEADER = re.compile(r'\s*"?id"?\s*,\s*"?secret"?\s*', re.IGNORECASE)
 # One host serves US, EU and AP-S; Japan is a cloud of its own (contract, section 1).
@@ -130,6 +131,13 @@ class CloudToken(AuthBase):
         """The name of the Key Vault secret behind the token."""
         return self._credential.secret
 
+    @property
+    def hidden(self) -> tuple[str, ...]:
+        """What no message may show: the API client's id and secret, and the token in use."""
+        token = self._token  # without the lock: a sign-in that fails holds it
+        values = (self._credential.client_secret, self._credential.client_id)
+        return values if token is None else (*values, token.header.removeprefix(SCHEME))
+
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers["Authorization"] = self._current().header
         return request
@@ -171,16 +179,16 @@ class CloudToken(AuthBase):
         body: dict[str, Any] = answer.json if isinstance(answer.json, dict) else {}
         token = body.get("access_token")
         if body.get("error") or not isinstance(token, str) or not token:
-            said = excerpt(body.get("error_description") or body.get("error") or "the answer holds no token")
-            raise self._refused(title, said, answer.status)
+            words = body.get("error_description") or body.get("error") or "the answer holds no token"
+            raise self._refused(title, words, answer.status)
         lifetime = _seconds(body.get("expires_in"))
-        return _Token(f"CWSAuth bearer={token}", began + lifetime - min(RENEW_BEFORE, lifetime / 2))
+        return _Token(f"{SCHEME}{token}", began + lifetime - min(RENEW_BEFORE, lifetime / 2))
 
     def _explained(self, failure: CallFailed, title: str) -> CitrixError:
         if failure.http_status in (400, 401, 403):
             said = failure.said if isinstance(failure.said, dict) else {}
             words = said.get("error_description") or said.get("detail") or said.get("error")
-            return self._refused(title, excerpt(words or "no reason given"), failure.http_status)
+            return self._refused(title, words or "no reason given", failure.http_status)
         return CitrixError(
             f"{title} {failure.cause} when Realign signed in for customer {self._customer_id}. Check the way to this "
             "host (proxy, firewall, baseUrl) and run again.",
@@ -190,7 +198,8 @@ class CloudToken(AuthBase):
             http_status=failure.http_status,
         )
 
-    def _refused(self, title: str, said: str, http_status: int) -> CitrixError:
+    def _refused(self, title: str, words: object, http_status: int) -> CitrixError:
+        said = excerpt(words, self.hidden)
         return CitrixError(
             f"{title} refused the API client of secret {self._credential.secret} for customer {self._customer_id} "
             f"(HTTP {http_status}): {said}. Check the customer id, and that the client exists and its secret is right.",

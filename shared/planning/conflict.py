@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from heapq import heapify, heappop, heappush
 
 from shared.model import Evidence, Finding, FindingKind, Hosting, Machine, MachineId, VmUuid
 from shared.planning.estate import Estate
+
+MOST_SHOWN = 20  # rivals in the evidence of one machine
 
 
 def settle_conflicts(
@@ -50,22 +52,31 @@ def _position(machine: Machine, findings: Mapping[MachineId, Finding]) -> Hostin
     return finding.after if finding is not None and finding.after is not None else machine.hosting
 
 
-def _rivals(
-    members: list[Machine], findings: Mapping[MachineId, Finding], estate: Estate
-) -> dict[MachineId, list[Machine]]:
+def _rivals(members: list[Machine], findings: Mapping[MachineId, Finding], estate: Estate) -> dict[MachineId, Rivals]:
     """Who stands on the same copy as whom. A copy that nobody sees is taken to be any copy of that UUID."""
     places = {member.id: _copies(_position(member, findings), estate) for member in members}
-    rivals: dict[MachineId, list[Machine]] = {}
-    for member in members:
-        mine = places[member.id]
-        others = [
-            other
-            for other in members
-            if other.id != member.id and (not mine or not places[other.id] or mine & places[other.id])
-        ]
-        if others:
-            rivals[member.id] = others
-    return rivals
+    beside: dict[frozenset[str], list[Machine]] = {
+        place: [other for other in members if not place or not places[other.id] or place & places[other.id]]
+        for place in set(places.values())
+    }
+    return {
+        member.id: Rivals(beside[place], member) for member in members if len(beside[place := places[member.id]]) > 1
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Rivals:
+    """Everyone on one copy, ``machine`` itself among them; the list is shared by all of them."""
+
+    everyone: list[Machine]
+    machine: Machine
+
+    def first(self, most: int) -> list[Machine]:
+        return [other for other in self.everyone[: most + 1] if other.id != self.machine.id][:most]
+
+    def more_than(self, shown: list[Machine]) -> int:
+        """How many there are besides ``shown``."""
+        return len(self.everyone) - 1 - len(shown)
 
 
 def _copies(position: Hosting, estate: Estate) -> frozenset[str]:
@@ -75,21 +86,27 @@ def _copies(position: Hosting, estate: Estate) -> frozenset[str]:
     return frozenset(copy.vm.cluster_uuid for copy in copies if not clusters.isdisjoint(copy.seen_by))
 
 
-def _conflict(finding: Finding, uuid: VmUuid, rivals: list[Machine]) -> Finding:
-    names = ", ".join(machine.name for machine in rivals[:3]) + (" and others" if len(rivals) > 3 else "")
-    moving = finding.after is not None
-    verb = "would move to" if moving else "stands on"
-    text = f"It {verb} the VM {uuid}, which is, or would become, the VM of {names}. A person has to decide whose it is."
-    evidence = tuple(
-        Evidence("machine", "Citrix", f"{rival.name} ({rival.id}) holds or would hold the VM {uuid}.")
-        for rival in rivals
+def _conflict(finding: Finding, uuid: VmUuid, rivals: Rivals) -> Finding:
+    shown = rivals.first(MOST_SHOWN)
+    names = ", ".join(machine.name for machine in shown[:3])
+    more = rivals.more_than(shown[:3])
+    others = f"{names} and {more} more" if more else names
+    verb = "would move to" if finding.after is not None else "stands on"
+    text = (
+        f"It {verb} the VM {uuid}, which is, or would become, the VM of {others}. A person has to decide whose it is."
     )
+    evidence = [
+        Evidence("machine", "Citrix", f"{rival.name} ({rival.id}) holds or would hold the VM {uuid}.")
+        for rival in shown
+    ]
+    if rivals.more_than(shown):
+        evidence.append(Evidence("machine", "Citrix", f"So do {rivals.more_than(shown)} more machines."))
     return replace(
         finding,
         kind=FindingKind.CONFLICT,
         reason="shared-vm",
         explanation=text,
-        evidence=finding.evidence + evidence,
+        evidence=(*finding.evidence, *evidence),
         confidence=None,
         after=None,
     )

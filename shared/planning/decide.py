@@ -90,7 +90,8 @@ def _decide_without_target(machine: Machine, candidates: list[Candidate], situat
     live = choose(candidates, estate)
     if live is not None and live.copy.on and any(live is candidate for candidate in own_here):
         return _aligned(machine, live, candidates, situation)
-    silent_home = [] if own_here else [reading for reading in home if not reading.whole]
+    # a home that is silent in part may still have shown the own VM; one that is dead may be where it runs
+    silent_home = [reading for reading in home if reading.dead or not (own_here or reading.whole)]
     if silent_home:
         return _silence(machine, silent_home, candidates, situation)
     if live is None and candidates:
@@ -104,8 +105,9 @@ def _decide_without_target(machine: Machine, candidates: list[Candidate], situat
         )
         return _finding(machine, FindingKind.MISSING, "no-vm", text)
     # its own VM still exists, if only under another machine's name: name and power state alone are weak then
-    own_exists = machine.hosting.machine_id in estate.by_uuid
-    leaving = not live.own and own_exists and estate.one_sided(live.copy) is None
+    held = machine.hosting.machine_id
+    left = estate.by_uuid.get(held, []) if held is not None and not live.own else []
+    leaving = bool(left) and estate.one_sided(live.copy, (*left, *_copies(candidates))) is None
     return _settle(machine, live, candidates, situation, weak=leaving)
 
 
@@ -153,8 +155,13 @@ def choose(candidates: list[Candidate], estate: Estate) -> Candidate | None:
     on = [candidate for candidate in candidates if candidate.copy.on]
     if len(on) == 1:
         return on[0]
-    protected = [candidate for candidate in on or candidates if estate.one_sided(candidate.copy) is not None]
+    among = _copies(candidates)
+    protected = [candidate for candidate in on or candidates if estate.one_sided(candidate.copy, among) is not None]
     return protected[0] if len(protected) == 1 else None
+
+
+def _copies(candidates: list[Candidate]) -> list[Copy]:
+    return [candidate.copy for candidate in candidates]
 
 
 def _settle(
@@ -179,10 +186,12 @@ def _settle(
     if to.in_maintenance:
         text = f"It would move to {to.name}, which is in maintenance mode. End that in Citrix and run again."
         return _finding(machine, FindingKind.EXCLUDED, "connection-in-maintenance", text, shown, situation)
-    speaks_against = estate.one_sided(live.copy) is None and any(
-        estate.one_sided(candidate.copy) is not None for candidate in candidates
-    )
-    if weak or speaks_against:
+    among = _copies(candidates)
+    unprotected = estate.one_sided(live.copy, among) is None
+    speaks_against = unprotected and any(estate.one_sided(copy, among) is not None for copy in among)
+    # stopped, and tied to the machine by its name alone: nothing says that it is the live one
+    lifeless = unprotected and live.by_name_only and not live.copy.on
+    if weak or speaks_against or lifeless:
         confidence = Confidence.WEAK
     elif live.own and all(candidate.copy.vm.uuid == held for candidate in candidates):
         confidence = Confidence.PROVEN
@@ -207,7 +216,7 @@ def _remap_sentence(machine: Machine, live: Candidate, to: HostingConnection, *,
     where = f"on {vm.cluster}, under the hosting connection {to.name}" if moved else f"on {vm.cluster}"
     which = "Its VM" if live.own else f"Its live VM is {vm.name} ({vm.uuid})"
     verb = "now stands" if live.own else "and stands"
-    doubt = " Other facts speak against it, so a person has to look." if weak else ""
+    doubt = " The evidence is weak, so a person has to look." if weak else ""
     record = f"{machine.hosting.connection} and {machine.hosting.machine_id}"
     return f"{which} {verb} {where}; Citrix still names {record}.{doubt}"
 

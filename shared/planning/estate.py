@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from shared.model import ClusterReading, Vm, VmUuid
+from shared.model import ClusterReading, ReadStatus, Vm, VmUuid
 from shared.planning.names import fold
 
 CopyKey = tuple[VmUuid, str]
@@ -54,13 +54,20 @@ class Estate:
     active_on: dict[str, set[str]] = field(default_factory=dict)
     domain_names: dict[str, str] = field(default_factory=dict)
     clusters_of: dict[str, tuple[ClusterReading, ...]] = field(default_factory=dict)
+    tells_domains: set[str] = field(default_factory=set)
     unavailable: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
-    def one_sided(self, copy: Copy) -> str | None:
-        """The protection domain that holds the copy and is active on its cluster alone, if there is one."""
-        for domain in self.domains_of.get((copy.vm.uuid, copy.vm.cluster_uuid), ()):
+    def one_sided(self, copy: Copy, among: Iterable[Copy]) -> str | None:
+        """The protection domain that holds the copy and is active on its cluster alone, if there is one.
+
+        Alone among the clusters of the copies in ``among``, that is, and known to be: where one of them did not tell
+        its domains, or has an API that knows none, the other side may be active too.
+        """
+        here = copy.vm.cluster_uuid
+        for domain in self.domains_of.get((copy.vm.uuid, here), ()):
             if len(self.active_on[domain]) == 1:
-                return self.domain_names[domain]
+                sides = {other.vm.cluster_uuid for other in among} - {here}
+                return self.domain_names[domain] if sides <= self.tells_domains else None
         return None
 
     def split(self, copy: Copy) -> str | None:
@@ -131,6 +138,8 @@ def _add_domains(estate: Estate, reading: ClusterReading) -> None:
     if not reading.registered:
         return
     cluster_uuid = reading.registered[0].uuid
+    if reading.api == "element-v2" and reading.status is ReadStatus.ANSWERED:
+        estate.tells_domains.add(cluster_uuid)
     for domain in reading.domains:
         key = fold(domain.name)
         for entry in domain.snapshots:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -38,21 +38,20 @@ class Candidate:
 class Roster:
     """Who is called what, and who holds which VM, over all machines of the site whatever the scope."""
 
-    bearers: Mapping[str, tuple[MachineId, ...]]
-    holders: Mapping[VmUuid, tuple[MachineId, ...]]
+    bearers: Mapping[str, Set[MachineId]]
+    holders: Mapping[VmUuid, Set[MachineId]]
 
 
 def build_roster(machines: Iterable[Machine]) -> Roster:
     """Index the site's machines by host name and by hosted machine id."""
-    bearers: dict[str, tuple[MachineId, ...]] = {}
-    holders: dict[VmUuid, tuple[MachineId, ...]] = {}
+    bearers: dict[str, set[MachineId]] = {}
+    holders: dict[VmUuid, set[MachineId]] = {}
     for machine in machines:
-        own = (machine.id,)
         for name in host_names(machine):
-            bearers[name] = bearers.get(name, ()) + own
+            bearers.setdefault(name, set()).add(machine.id)
         held = machine.hosting.machine_id
         if held is not None:
-            holders[held] = holders.get(held, ()) + own
+            holders.setdefault(held, set()).add(machine.id)
     return Roster(bearers, holders)
 
 
@@ -93,9 +92,9 @@ def _grounds(machine: Machine, estate: Estate) -> Iterator[tuple[Ground, Iterabl
 def _is_anothers(candidate: Candidate, machine: Machine, roster: Roster) -> bool:
     if not candidate.by_name_only:
         return False
-    bearers = roster.bearers.get(candidate.copy.name, ())
-    holders = roster.holders.get(candidate.copy.vm.uuid, ())
-    return any(holder != machine.id and holder in bearers for holder in holders)
+    bearers = roster.bearers.get(candidate.copy.name, frozenset())
+    holders = roster.holders.get(candidate.copy.vm.uuid, frozenset())
+    return not (bearers & holders) <= {machine.id}
 
 
 def _from_snapshots(held: VmUuid, estate: Estate) -> Iterable[Copy]:
@@ -125,11 +124,11 @@ def evidence_of(candidate: Candidate, estate: Estate) -> tuple[Evidence, ...]:
     source = f"Prism, cluster {vm.cluster}"
     facts = [_fact(ground, vm, source) for ground in candidate.grounds]
     facts.append(Evidence("power-state", source, f"{vm.name} ({vm.uuid}) is {_POWER[vm.power]}."))
-    domain = estate.one_sided(copy) or estate.split(copy)
-    if domain:
-        sides = len(estate.active_on[fold(domain)])
-        where = "here alone" if sides == 1 else f"on {sides} clusters"
-        facts.append(Evidence("protection-domain", source, f"It stands in protection domain {domain}, active {where}."))
+    for domain in estate.domains_of.get((vm.uuid, vm.cluster_uuid), ()):
+        sides = len(estate.active_on[domain])
+        where = "on this cluster" if sides == 1 else f"on {sides} clusters"
+        text = f"It stands in protection domain {estate.domain_names[domain]}, active {where}."
+        facts.append(Evidence("protection-domain", source, text))
     if vm.addresses or vm.macs:
         shown = ", ".join((*vm.addresses[:4], *vm.macs[:4]))
         facts.append(Evidence("address", source, f"Addresses (they never decide): {shown}."))

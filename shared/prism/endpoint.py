@@ -117,6 +117,11 @@ class Endpoint:
         # Bytes, because requests would encode text as Latin-1.
         return HTTPBasicAuth((self.credential.username or "").encode(), (self.credential.password or "").encode())
 
+    def _hidden(self) -> tuple[str, ...]:
+        """What no message may show; the user name alone may."""
+        key, username, password = self.credential.api_key, self.credential.username, self.credential.password
+        return (key or "", password or "", f"{username}:{password}" if password else "")
+
     def _explained(self, failure: CallFailed, path: str) -> PrismError:
         secret, status = self.credential.secret, f"HTTP {failure.http_status}"
         if failure.kind == "sign-in":
@@ -130,7 +135,7 @@ class Endpoint:
                 "may read, for example Viewer."
             )
         else:
-            said = excerpt(vendor_message(failure.said))
+            said = excerpt(vendor_message(failure.said), self._hidden())
             sentence = f"{failure.cause}{f': {said}' if said else ''}. {self._remedy(failure)}"
         return PrismError(f"{self.title} {sentence}", kind=failure.kind, system=self.title, retryable=failure.retryable)
 

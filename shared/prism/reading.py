@@ -34,13 +34,11 @@ def read_cluster(
     name: str,
     hosting_connection: str,
     limits: Limits | None = None,
-    on_sign_in_refused: Callable[[PrismError], None] | None = None,
 ) -> ClusterReading:
     """Everything that one cluster of the profile says. Raises no ``PrismError``: ``status`` and ``error`` tell.
 
     ``limits`` holds the deadline of the whole read (default 5 minutes); a cluster that does not matter gets
-    ``Limits(Deadline.after(10), attempts=1, silence=10)``. ``on_sign_in_refused`` hears of a refused credential, so
-    that it can be remembered: Prism locks accounts.
+    ``Limits(Deadline.after(10), attempts=1, silence=10)``.
     """
     limits = limits or Limits(Deadline.after(WHOLE_READ_SECONDS))
 
@@ -53,8 +51,6 @@ def read_cluster(
         vms = _read_whole(lambda: client.vms(clusters.items, limits), key=lambda vm: (vm.uuid, vm.cluster_uuid))
         domains, shortcoming = _domains(client, limits)
     except PrismError as error:
-        if error.kind == "sign-in" and on_sign_in_refused is not None:
-            on_sign_in_refused(error)
         return ended(_STATUS.get(error.kind, ReadStatus.FAILED), str(error))
     lists: dict[str, Listing[object]] = {"clusters": clusters, "VMs": vms, "protection domains": domains}
     short = [f"{part.distinct} of {part.announced} {what}" for what, part in lists.items() if not part.whole]

@@ -22,6 +22,7 @@ from shared.runs.keyring import Keyring, secret_names
 from shared.runs.resources import Resources
 
 OTHERS_SECONDS = 10.0
+SITE_SECONDS = 480.0
 MOST_CLUSTERS_AT_ONCE = 16
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ def gather(
         readings = tuple(_result(read, cluster) for read, cluster in reads.items())
         found = site.result()
     finally:
-        # not waited for: what goes on is a cluster that nobody needs any more, bounded by its own 10 s
+        # not waited for: what goes on is a read that nobody needs any more, and its own deadline bounds it
         pool.shutdown(wait=False, cancel_futures=True)
     return Gathered(found, tuple(_checked(reading, found, profile) for reading in readings))
 
@@ -81,7 +82,9 @@ def _wait(needed: set[Future[Any]], everything: set[Future[Any]], progress: Call
 
 def _read_site(resources: Resources, profile: Profile, keyring: Keyring) -> Site:
     began = monotonic()
-    with citrix(resources, profile, keyring) as client:
+    deadline = Deadline.after(SITE_SECONDS)  # one for all its lists: a step may work for ten minutes
+    # Citrix names no rate limit and promises no Retry-After; its own SDK waits 15 s and more
+    with citrix(resources, profile, keyring, limits=lambda: Limits(deadline, attempts=7, backoff=1.0)) as client:
         site = read_site(client)
     log.info("site read profile=%s machines=%s seconds=%.1f", profile.name, len(site.machines), monotonic() - began)
     return site
@@ -90,16 +93,18 @@ def _read_site(resources: Resources, profile: Profile, keyring: Keyring) -> Site
 def _read(resources: Resources, cluster: Cluster, keyring: Keyring, *, hurry: bool) -> ClusterReading:
     limits = Limits(Deadline.after(OTHERS_SECONDS), attempts=1, silence=OTHERS_SECONDS) if hurry else None
     try:
-        with prism(resources, cluster, keyring) as (client, memory):
-            return read_cluster(
-                client,
-                name=cluster.name,
-                hosting_connection=cluster.hosting_connection,
-                limits=limits,
-                on_sign_in_refused=memory.remember,
-            )
+        with prism(resources, cluster, keyring) as client:
+            return read_cluster(client, name=cluster.name, hosting_connection=cluster.hosting_connection, limits=limits)
     except RealignError as error:
         return _silent(cluster, _status_of(error), str(error))
+    except (TypeError, ValueError, LookupError, AttributeError):
+        # one odd answer must not take the other clusters' findings along
+        log.exception("cluster not understood cluster=%s api=%s", cluster.name, cluster.api)
+        text = (
+            f"Cluster {cluster.name} sent an answer that Realign cannot read; the app's log tells where. Check "
+            "that the profile's api fits this Prism, and report it."
+        )
+        return _silent(cluster, ReadStatus.FAILED, text)
 
 
 def _status_of(error: RealignError) -> ReadStatus:

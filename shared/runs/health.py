@@ -62,10 +62,12 @@ def check_health(resources: Resources) -> Health:
         first = [pool.submit(_probe, "storage", "storage", resources.ping_storage)]
         first.append(pool.submit(_probe, "key-vault", "vault", lambda: _ask_vault(resources, profiles)))
         base = tuple(future.result() for future in first)
-        if not base[1].ready:
-            return Health((*base, *broken))
         probes = [probe for profile in profiles for probe in _probes(resources, profile)]
-        rest = list(pool.map(lambda probe: _probe(*probe), probes))
+        if all(check.ready for check in base):
+            rest = list(pool.map(lambda probe: _probe(*probe), probes))
+        else:
+            why = "Not asked, because storage or the vault is not ready: mend that first."
+            rest = [Check(name, kind, ready=False, latency_ms=0, remedy=why) for name, kind, _ in probes]
     return Health((*base, *broken, *rest))
 
 
@@ -109,10 +111,5 @@ def _ask_site(resources: Resources, profile: Profile) -> None:
 
 def _ask_cluster(resources: Resources, cluster: Cluster) -> None:
     names = {cluster.credential, *((cluster.ca,) if cluster.ca else ())}
-    with prism(resources, cluster, Keyring(resources.vault, names)) as (client, memory):
-        try:
-            client.clusters(_limits())
-        except RealignError as error:
-            if getattr(error, "kind", "") == "sign-in":
-                memory.remember(error)
-            raise
+    with prism(resources, cluster, Keyring(resources.vault, names)) as client:
+        client.clusters(_limits())

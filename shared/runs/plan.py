@@ -32,6 +32,7 @@ from shared.model import (
 )
 from shared.planning.plan import fingerprint, make_plan, parse_target
 from shared.profile import Profile, Scope
+from shared.runs.access import SERVICE
 from shared.runs.gather import gather
 from shared.runs.resources import Resources
 
@@ -55,14 +56,14 @@ def plan_run(resources: Resources, run_id: RunId) -> None:
         return
     token = resources.random_bytes(16).hex()
     lock = resources.locks.acquire(found.value.profile, run_id, token, resources.now())
-    if isinstance(lock, Held):
-        _wait_for(resources, found, lock)
-        return
-    with lock:
-        try:
-            _plan_locked(resources, run_id, lock)
-        except (LockLost, EditedElsewhere) as error:
-            log.warning("another worker has the run, run=%s: %s", run_id, error)
+    try:
+        if isinstance(lock, Held):
+            _wait_for(resources, found, lock)
+        else:
+            with lock:
+                _plan_locked(resources, run_id, lock)
+    except (LockLost, EditedElsewhere) as error:
+        log.warning("another worker has the run, run=%s: %s", run_id, error)
 
 
 def _wait_for(resources: Resources, found: Versioned[Run], held: Held) -> None:
@@ -70,6 +71,8 @@ def _wait_for(resources: Resources, found: Versioned[Run], held: Held) -> None:
     if held.run_id == run.id:
         log.info("already being planned run=%s until=%s", run.id, held.until.isoformat())
         return
+    if run.not_before is not None and resources.now() < run.not_before:
+        return  # a duplicate: the message that waits until then goes on with it
     not_before = resources.now() + WAIT_FOR_LOCK
     step = Step("wait", "waiting", resources.now(), f"Run {held.run_id} of the profile is at work.")
     steps = run.steps if run.steps and run.steps[-1].name == "wait" else (*run.steps, step)
@@ -162,6 +165,12 @@ def _finish(resources: Resources, record: _Record, plan: Plan) -> None:
     remaps = kinds[FindingKind.REMAP.value]
     status = _status_after(run.mode, remaps)
     detail = f"{len(plan.findings)} machines in scope, {remaps} remaps, {plan.out_of_scope} machines out of scope."
+    # events first: a run at rest whose story lacks its end could not be mended, an event told twice does no harm
+    resources.events.append(run.id, Event(now, SERVICE.name, "planned", detail))
+    for guard in plan.guards:
+        # a later time than the event before: events are ordered by it
+        told = Event(resources.now(), SERVICE.name, "guard", f"{guard.name}: {guard.explanation}")
+        resources.events.append(run.id, told)
     record.write(
         status=status,
         progress=100,
@@ -174,12 +183,6 @@ def _finish(resources: Resources, record: _Record, plan: Plan) -> None:
         unmatched=sum(len(names) for names in plan.unmatched.values()),
         steps=(*run.steps[:-1], replace(run.steps[-1], status="done", at=now, detail=detail)),
     )
-    resources.events.append(run.id, Event(now, "realign", "planned", detail))
-    for guard in plan.guards:
-        # a later time than the event before: events are ordered by it
-        resources.events.append(
-            run.id, Event(resources.now(), "realign", "guard", f"{guard.name}: {guard.explanation}")
-        )
 
 
 def _status_after(mode: Mode, remaps: int) -> RunStatus:
@@ -197,8 +200,8 @@ def fail_run(resources: Resources, found: Versioned[Run], reason: str) -> None:
     failed = replace(
         run, status=RunStatus.FAILED, error=reason, ended_at=now, updated_at=now, not_before=None, steps=steps
     )
+    resources.events.append(run.id, Event(now, SERVICE.name, "failed", reason))
     resources.runs.update(failed, found.etag)
-    resources.events.append(run.id, Event(now, "realign", "failed", reason))
     log.error("run failed run=%s profile=%s reason=%s", run.id, run.profile, reason)
 
 

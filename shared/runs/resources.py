@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cached_property
@@ -40,17 +41,18 @@ class Resources:
         self.now = now
         self.settings = load(environ)
         self.random_bytes: Callable[[int], bytes] = secrets.token_bytes
+        self.pause: Callable[[float], None] = time.sleep
 
     @cached_property
     def _storage(self) -> Storage:
         needs_identity = self.settings.storage.connection_string is None
         identity = credential(self.settings.identity) if needs_identity else None
-        return Storage(self.settings.storage, identity, ca_bundle=self.settings.trust.ca_bundle)
+        return Storage(self.settings.storage, identity, trust=self.settings.trust)
 
     @cached_property
     def vault(self) -> Vault:
         settings = self.settings
-        return Vault(settings.vault.url, credential(settings.identity), ca_bundle=settings.trust.ca_bundle)
+        return Vault(settings.vault.url, credential(settings.identity), trust=settings.trust)
 
     @cached_property
     def runs(self) -> Runs:
@@ -83,6 +85,13 @@ class Resources:
     @cached_property
     def queue(self) -> WorkQueue:
         return WorkQueue(self._storage)
+
+    def close(self) -> None:
+        """Close the connections that were opened. The app keeps its resources as long as its process lives."""
+        opened = vars(self)
+        for name in ("_storage", "vault"):
+            if name in opened:
+                opened[name].close()
 
     def ping_storage(self) -> None:
         """Raises ``StorageError`` when the account cannot be used."""

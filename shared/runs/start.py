@@ -15,7 +15,7 @@ from shared.azure.runs import new_run_id
 from shared.azure.work_queue import WorkStep
 from shared.errors import InvalidRequest, NotFound, ProfileBusy, TooManyRequests
 from shared.model import Event, Limits, Mode, Run, RunId, RunStatus
-from shared.profile import Policy, Profile
+from shared.profile import PROFILE_NAME, Policy, Profile
 from shared.runs.access import Caller, Role
 from shared.runs.availability import check_available
 from shared.runs.machines_csv import names_from_csv
@@ -24,6 +24,7 @@ from shared.runs.resources import Resources
 
 STARTS_A_MINUTE = 60
 LONGEST_KEY = 255
+WAITS_FOR_RUN, WAIT_SECONDS = 15, 0.2
 
 log = logging.getLogger(__name__)
 
@@ -52,17 +53,24 @@ def start_run(
     Raises ``NotFound``, ``ProfileInvalid``, ``NotAvailableYet``, ``InvalidRequest``, ``NotAllowed``, ``ProfileBusy``,
     ``TooManyRequests``, ``IdempotencyMismatch`` and ``StorageError``; then nothing was started.
     """
+    earlier = _earlier(resources, profile_name, request, caller, idempotency_key)
+    if earlier is not None:
+        return Started(earlier, replayed=True)
     profile = resources.profile(profile_name)
     _check_target(profile, request)
     csv_names = names_from_csv(request.machines_csv) if request.machines_csv is not None else None
     mode, limits = _allowed(profile.policy, request, caller)
     check_available(profile, request, mode)
     now = resources.now()
-    run_id = new_run_id(now, resources.random_bytes(5))
+    run_id, replayed = new_run_id(now, resources.random_bytes(5)), False
     if idempotency_key is not None:
-        run_id, earlier = _claim(resources, profile.name, request, caller, idempotency_key, run_id)
-        if earlier is not None:
-            return Started(earlier, replayed=True)
+        claim = resources.idempotency.claim(
+            profile.name, caller.name, idempotency_key, request.digest(), run_id, resources.now()
+        )
+        run_id, replayed = claim.run_id, claim.replayed
+        stored = _wait_for_run(resources, run_id) if replayed else None
+        if stored is not None:
+            return Started(stored, replayed=True)
     _check_rate(resources, profile.name)
     if request.if_busy == "reject":
         _check_idle(resources, profile.name, run_id)
@@ -85,7 +93,7 @@ def start_run(
     created = resources.runs.create(run).value
     resources.queue.send(run.id, WorkStep.PLAN)
     log.info("run queued run=%s profile=%s mode=%s trigger=%s", run.id, run.profile, mode.value, trigger)
-    return Started(created, replayed=False)
+    return Started(created, replayed=replayed)
 
 
 def _check_target(profile: Profile, request: RunRequest) -> None:
@@ -121,19 +129,29 @@ def _allowed(policy: Policy, request: RunRequest, caller: Caller) -> tuple[Mode,
     return mode, limits
 
 
-def _claim(
-    resources: Resources, profile: str, request: RunRequest, caller: Caller, key: str, run_id: RunId
-) -> tuple[RunId, Run | None]:
+def _earlier(resources: Resources, profile: str, request: RunRequest, caller: Caller, key: str | None) -> Run | None:
+    """The run that this key made before. It is answered whatever has become of the profile since."""
+    if key is None:
+        return None
     if not 0 < len(key) <= LONGEST_KEY:
         raise InvalidRequest(f"Idempotency-Key: has to have 1 to {LONGEST_KEY} characters.", field="Idempotency-Key")
-    claim = resources.idempotency.claim(profile, caller.name, key, request.digest(), run_id, resources.now())
-    if not claim.replayed:
-        return claim.run_id, None
-    try:
-        return claim.run_id, resources.runs.get(claim.run_id).value
-    except NotFound:
-        # the first request broke off between the key and the run: this one finishes it, under the same id
-        return claim.run_id, None
+    if not PROFILE_NAME.fullmatch(profile):
+        return None
+    run_id = resources.idempotency.find(profile, caller.name, key, request.digest(), resources.now())
+    return _wait_for_run(resources, run_id) if run_id is not None else None
+
+
+def _wait_for_run(resources: Resources, run_id: RunId) -> Run | None:
+    """A run whose key was claimed, once its request has stored it; None if that request seems to have broken off.
+
+    Then the present request finishes it, under the same id.
+    """
+    for _ in range(WAITS_FOR_RUN):
+        try:
+            return resources.runs.get(run_id).value
+        except NotFound:
+            resources.pause(WAIT_SECONDS)
+    return None
 
 
 def _check_rate(resources: Resources, profile: str) -> None:

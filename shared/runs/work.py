@@ -5,25 +5,14 @@ from __future__ import annotations
 import json
 import logging
 
+from shared.azure.runs import ACTIVE
 from shared.azure.work_queue import WorkItem, WorkStep
 from shared.errors import InvalidRequest, NotFound
-from shared.model import RunId, RunStatus
+from shared.model import RunId
 from shared.runs.plan import fail_run, plan_run
 from shared.runs.resources import Resources
 
 log = logging.getLogger(__name__)
-
-_AT_REST = frozenset(
-    {
-        RunStatus.PLANNED,
-        RunStatus.AWAITING_REVIEW,
-        RunStatus.COMPLETED,
-        RunStatus.COMPLETED_WITH_ERRORS,
-        RunStatus.FAILED,
-        RunStatus.CANCELLED,
-        RunStatus.ROLLED_BACK,
-    }
-)
 
 
 def do_work(resources: Resources, body: bytes) -> None:
@@ -51,8 +40,13 @@ def give_up(resources: Resources, body: bytes) -> None:
     except (InvalidRequest, NotFound) as error:
         log.error("dropped a poison message: %s", error)
         return
-    if found.value.status in _AT_REST:
+    run = found.value
+    if run.status not in ACTIVE:
         return
+    holder = resources.locks.holder(run.profile, resources.now())
+    if holder is not None and holder.run_id == run.id:
+        log.warning("a duplicate message of a run that is being worked on was dropped run=%s", run.id)
+        return  # if that worker dies, the sweeper takes over
     fail_run(
         resources,
         found,

@@ -148,7 +148,10 @@ def test_concurrent_starts_with_one_key_make_one_run(app: App) -> None:
     ids = {answer.json()["id"] for answer in answers}
     assert len(ids) == 1
     assert count(app, profile) == 1
+    assert sum("Idempotency-Replayed" not in answer.headers for answer in answers) == 1
     run = app.api.until_rest(ids.pop())
+    events = app.api.get(run["links"]["events"]).json()["items"]
+    assert [event["action"] for event in events] == ["run-requested", "planned"]
     assert (run["status"], run["attempts"]) == ("awaiting-review", 1)
 
 

@@ -117,9 +117,14 @@ def test_a_fault_of_ours_is_logged_as_an_error_and_the_callers_fault_is_not(capl
     assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"]
 
 
-def test_a_bug_reaches_the_host() -> None:
-    with pytest.raises(ZeroDivisionError):
-        answer(ZeroDivisionError())
+def test_what_nobody_expected_is_a_problem_without_details_and_a_log_entry_with_them(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    response, document = answer(ZeroDivisionError("secret detail"))
+    assert (response.status_code, document["code"]) == (500, "internal-error")
+    assert "secret detail" not in response.get_body().decode()
+    assert document["traceId"] in caplog.text
+    assert "ZeroDivisionError: secret detail" in caplog.text
 
 
 @pytest.mark.parametrize("method", ["DELETE", "PUT", "HEAD", "OPTIONS"])

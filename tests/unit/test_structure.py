@@ -257,3 +257,8 @@ def test_there_is_no_other_kind_of_trigger(functions: dict[str, dict[str, object
 def test_the_apps_packages_have_no_name_of_an_installed_one() -> None:
     # on some plans the app's folder comes last on sys.path
     assert {"functions", "shared", "function_app"}.isdisjoint(packages_distributions())
+
+
+def test_the_gate_fails_where_the_recordings_are_missing() -> None:
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    assert any(line.startswith("export CI=true") for line in script)

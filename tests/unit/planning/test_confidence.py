@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.model import ClusterReading
+from shared.model import ClusterReading, ReadStatus
 from tests.unit.planning.builders import OFF, central, domain, element, finding_of, machine, plan_of, silent, vm
 
 BARE = element("paris")
@@ -57,6 +57,18 @@ CASES = [
          OWN_ON, element("amsterdam", vm(power=OFF)), target="amsterdam"),
     case("leaving one that runs for a stopped VM with a snapshot entry is weak", "weak",
          OWN_ON, element("amsterdam", vm("new", power=OFF), domains=ENTRY), target="amsterdam"),
+    case("a stopped namesake alone is no live VM", "weak", BARE, element("amsterdam", vm("new", power=OFF))),
+    case("a stopped namesake at the target is no live VM", "weak",
+         silent("paris"), element("amsterdam", vm("new", power=OFF)), target="amsterdam"),
+    case("a stopped namesake in a domain active on one side only is strong", "strong",
+         BARE, element("amsterdam", vm("new", power=OFF), domains=ACTIVE)),
+    case("own VM alone elsewhere is proof although it is stopped", "proven",
+         BARE, element("amsterdam", vm(power=OFF))),
+    case("leaving a stopped own VM for a domain whose other side has an API that knows none is weak", "weak",
+         central("paris", {"C": [vm(power=OFF)]}), element("amsterdam", vm("new"), domains=ACTIVE)),
+    case("leaving a stopped own VM for a domain whose other side did not tell its domains is weak", "weak",
+         element("paris", vm(power=OFF), status=ReadStatus.INCOMPLETE),
+         element("amsterdam", vm("new"), domains=ENTRY)),
     case("live outside a domain while another candidate is inside one is weak", "weak",
          BARE, element("amsterdam", vm("live")), element("london", vm("new", power=OFF), domains=ACTIVE)),
     case("the own VM outside a domain while a namesake is inside one is weak", "weak",

@@ -386,3 +386,17 @@ def test_rule_7_a_registered_cluster_that_is_not_there_ends_the_run_with_those_t
 
 def test_rule_7_a_registered_cluster_of_a_dead_central_is_unknown() -> None:
     assert verdict(machine(), BARE, silent("amsterdam"), target="amsterdam/CL1") == UNREACHABLE
+
+
+def test_rule_5_a_domain_is_not_one_sided_where_the_other_side_may_be_active_too() -> None:
+    """The own VM runs at home, its domain is active elsewhere with a running copy: both sides may be."""
+    active = element("amsterdam", vm("new"), domains=[domain("PD1", ("new", "W11-001"), snapshots=[("u1", "W11-001")])])
+    assert verdict(machine(), central("paris", {"C": [vm()]}), active) == SEVERAL
+    assert verdict(machine(), element("paris", vm(), status=PART), active) == SEVERAL
+    assert verdict(machine(), element("paris", vm()), active) == MOVED
+
+
+def test_rule_6_a_dead_cluster_of_the_present_connection_may_be_where_the_vm_runs() -> None:
+    stopped, dead = element("paris", vm(power=OFF)), silent("paris-2", connection="paris")
+    assert verdict(machine(), stopped, dead, element("amsterdam", vm())) == UNREACHABLE
+    assert verdict(machine(), element("paris", vm()), dead) == ALIGNED

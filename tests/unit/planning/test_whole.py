@@ -247,3 +247,15 @@ def test_planning_leaves_the_garbage_collector_as_it_found_it(scope: Scope) -> N
     with suppress(PlanImpossible):
         plan_of(ONE, element("paris", vm("a")), scopes=[scope])
     assert gc.isenabled()
+
+
+def test_a_crowd_on_one_vm_is_told_of_by_its_first_rivals_and_their_number() -> None:
+    crowd = tuple(machine(f"W11-{number:04d}", holds="u1") for number in range(1_500))
+    made = plan_of(crowd, element("paris", vm("u1", "shared")))
+    found = finding_of(made, crowd[0])
+    assert {finding.kind.value for finding in made.findings} == {"conflict"}
+    rivals = [fact for fact in found.evidence if fact.kind == "machine"]
+    assert len(rivals) == 21
+    assert rivals[-1].detail == "So do 1479 more machines."
+    assert "and 1496 more" in found.explanation
+    assert all(crowd[0].name not in fact.detail for fact in rivals)

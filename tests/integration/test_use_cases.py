@@ -1,0 +1,228 @@
+"""The use cases in this process, on real storage and simulated systems: workers that meet, writes that break off."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from sandbox.sandbox import Sandbox
+from shared.azure.lock import Lock
+from shared.citrix.site import CitrixSite
+from shared.errors import CitrixError, NotFound, StorageError
+from shared.model import Event, ReadStatus, Run, RunId, RunStatus
+from shared.profile import Profile
+from shared.runs.access import Caller, Role
+from shared.runs.connect import citrix
+from shared.runs.gather import gather
+from shared.runs.keyring import Keyring, secret_names
+from shared.runs.plan import plan_run
+from shared.runs.request import RunRequest
+from shared.runs.resources import Resources
+from shared.runs.start import start_run
+from shared.runs.sweep import sweep
+from shared.runs.work import give_up
+
+OLIVE = Caller("olive", Role.OPERATOR)
+
+
+@pytest.fixture
+def sandbox(sandbox_for: Callable[..., Sandbox], monkeypatch: pytest.MonkeyPatch) -> Sandbox:
+    running = sandbox_for("planned-migration")
+    for name in ("IDENTITY_ENDPOINT", "IDENTITY_HEADER"):  # msal reads these itself
+        monkeypatch.setenv(name, running.environ[name])
+    return running
+
+
+@pytest.fixture
+def resources(sandbox: Sandbox) -> Iterator[Resources]:
+    made = Resources(sandbox.environ)
+    yield made
+    made.close()
+
+
+def started(resources: Resources, profile: str = "emea-vdi", **options: Any) -> RunId:
+    return start_run(resources, profile, RunRequest(), OLIVE, trigger="http", **options).run.id
+
+
+def status(resources: Resources, run_id: RunId) -> RunStatus:
+    return resources.runs.get(run_id).value.status
+
+
+def changed_profile(sandbox: Sandbox, name: str, **changes: Any) -> Profile:
+    document = json.loads(sandbox.profile_file.read_text()) | {"name": name} | changes
+    Path(sandbox.environ["REALIGN_PROFILES"], f"{name}.json").write_text(json.dumps(document))
+    return Profile.model_validate_json(json.dumps(document))
+
+
+def locked_by(resources: Resources, profile: str, run_id: RunId) -> Lock:
+    lock = resources.locks.acquire(profile, run_id, "another worker", resources.now())
+    assert isinstance(lock, Lock)
+    return lock
+
+
+def actions(resources: Resources, run_id: RunId) -> list[str]:
+    return [event.action for event in resources.events.page(run_id, None, 100)[0]]
+
+
+def test_a_run_that_was_not_stored_whole_is_not_stored_at_all(
+    resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run without its place in the profile's list would never be seen there."""
+    table = resources.runs._table
+    put = table.put
+
+    def broken(row: Any) -> str:
+        if row["PartitionKey"].startswith("profile:"):
+            raise StorageError("broken off", kind="unreachable")
+        return put(row)
+
+    monkeypatch.setattr(table, "put", broken)
+    stored: list[Run] = []
+    create = resources.runs.create
+    monkeypatch.setattr(resources.runs, "create", lambda run: (stored.append(run), create(run))[1])
+    with pytest.raises(StorageError):
+        started(resources)
+    with pytest.raises(NotFound):
+        resources.runs.get(stored[0].id)
+
+
+def test_a_repeated_key_finishes_what_broke_off_and_is_told_apart_from_the_first(
+    resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resources, "pause", lambda seconds: None)
+    with monkeypatch.context() as patch:
+        patch.setattr(resources.runs, "create", _breaking_off)
+        with pytest.raises(StorageError):
+            started(resources, idempotency_key="k")
+    again = start_run(resources, "emea-vdi", RunRequest(), OLIVE, trigger="http", idempotency_key="k")
+    third = start_run(resources, "emea-vdi", RunRequest(), OLIVE, trigger="http", idempotency_key="k")
+    assert (again.replayed, third.replayed) == (True, True)
+    assert again.run.id == third.run.id
+    assert status(resources, again.run.id) is RunStatus.QUEUED
+
+
+def _breaking_off(run: Run) -> Any:
+    raise StorageError("broken off", kind="unreachable")
+
+
+def test_a_key_answers_its_run_although_the_profile_broke_since(sandbox: Sandbox, resources: Resources) -> None:
+    first = started(resources, idempotency_key="before")
+    sandbox.profile_file.write_text("{")
+    again = start_run(resources, "emea-vdi", RunRequest(), OLIVE, trigger="http", idempotency_key="before")
+    assert (again.run.id, again.replayed) == (first, True)
+
+
+def test_a_run_at_rest_never_lacks_the_end_of_its_story(resources: Resources, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_id = started(resources)
+    append = resources.events.append
+
+    def broken(to: RunId, event: Event) -> None:
+        if event.action == "planned":
+            raise StorageError("The event cannot be stored.", kind="failed")
+        append(to, event)
+
+    monkeypatch.setattr(resources.events, "append", broken)
+    plan_run(resources, run_id)
+    run = resources.runs.get(run_id).value
+    assert (run.status, run.error, run.fingerprint) == (RunStatus.FAILED, "The event cannot be stored.", None)
+    assert actions(resources, run_id) == ["run-requested", "failed"]
+
+
+def test_a_duplicate_of_a_message_that_waits_for_the_lock_ends_there(
+    resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = started(resources)
+    sent: list[RunId] = []
+    monkeypatch.setattr(resources.queue, "send", lambda run, step, delay_seconds=0: sent.append(run))
+    with locked_by(resources, "emea-vdi", RunId("another")):
+        plan_run(resources, run_id)
+        waits_until = resources.runs.get(run_id).value.not_before
+        plan_run(resources, run_id)
+    assert sent == [run_id]
+    assert waits_until is not None
+    assert resources.runs.get(run_id).value.not_before == waits_until
+    plan_run(resources, run_id)
+    assert status(resources, run_id) is RunStatus.AWAITING_REVIEW
+
+
+def test_a_poison_message_fails_no_run_that_somebody_works_on(resources: Resources) -> None:
+    run_id = started(resources)
+    body = json.dumps({"run": run_id, "step": "plan"}).encode()
+    with locked_by(resources, "emea-vdi", run_id):
+        give_up(resources, body)
+        assert status(resources, run_id) is RunStatus.QUEUED
+    give_up(resources, body)
+    assert status(resources, run_id) is RunStatus.FAILED
+    give_up(resources, body)
+    assert actions(resources, run_id).count("failed") == 1
+
+
+def test_the_sweeper_leaves_alone_who_waits_and_who_has_just_been_queued(resources: Resources) -> None:
+    run_id = started(resources)
+    assert run_id not in sweep(resources)
+    now = resources.now
+    resources.now = lambda: now() + timedelta(seconds=61)
+    assert run_id in sweep(resources)
+    assert run_id not in sweep(resources)
+    assert actions(resources, run_id) == ["run-requested", "queued-again"]
+
+
+def test_a_wrong_password_is_tried_once_although_six_clusters_share_it(
+    sandbox_for: Callable[..., Sandbox], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox = sandbox_for("central-v3")
+    for name in ("IDENTITY_ENDPOINT", "IDENTITY_HEADER"):
+        monkeypatch.setenv(name, sandbox.environ[name])
+    resources = Resources(sandbox.environ)
+    document = json.loads(sandbox.profile_file.read_text())
+    (central,) = (cluster for cluster in document["clusters"] if cluster["api"] == "central-v3")
+    sandbox.vault.put("prism-wrong", json.dumps({"username": "svc", "password": "wrong"}))
+    clusters = [{**central, "name": f"pc-{number}", "credential": "prism-wrong"} for number in range(6)]
+    profile = changed_profile(sandbox, "shared-password", clusters=clusters, scope={})
+    found = gather(resources, profile, None, lambda done, total: None)
+    assert {reading.status for reading in found.readings} == {ReadStatus.REFUSED}
+    system = f"prism/{central['name']}"
+    assert sandbox.calls.count(system, "POST", "/api/nutanix/v3/clusters/list") == 1
+    resources.close()
+
+
+def test_a_wrong_customer_does_not_hold_off_the_right_one(sandbox: Sandbox, resources: Resources) -> None:
+    right = Profile.model_validate_json(sandbox.profile_file.read_text())
+    wrong = right.model_copy(update={"site": right.site.model_copy(update={"customer_id": "somebodyelse"})})
+    keyring = Keyring(resources.vault, secret_names(right))
+
+    def ask(profile: Profile) -> str:
+        with citrix(resources, profile, keyring) as client:
+            assert isinstance(client, CitrixSite)
+            return client.discover().id
+
+    with pytest.raises(CitrixError, match="somebodyelse"):
+        ask(wrong)
+    with pytest.raises(CitrixError, match="does not try it again"):
+        ask(wrong)
+    assert ask(right)
+
+
+def test_an_answer_that_makes_no_sense_costs_its_own_cluster_alone(sandbox: Sandbox, resources: Resources) -> None:
+    async def nonsense(request: web.Request) -> web.Response:
+        config = {"service_list": 5}
+        status = {"state": "COMPLETE", "name": "odd", "resources": {"config": config}}
+        entity = {"metadata": {"kind": "cluster", "uuid": "0" * 8 + "-0000-0000-0000-" + "0" * 12}, "status": status}
+        return web.json_response({"api_version": "3.1", "metadata": {"total_matches": 1}, "entities": [entity]})
+
+    odd = web.Application()
+    odd.router.add_post("/api/nutanix/v3/clusters/list", nonsense)
+    server = sandbox.serve(odd, sandbox._public.certificate())
+    document = json.loads(sandbox.profile_file.read_text())
+    entry = {**document["clusters"][0], "name": "odd", "api": "central-v3", "baseUrl": server.url}
+    del entry["ca"]
+    profile = changed_profile(sandbox, "odd", clusters=[*document["clusters"], entry])
+    readings = {reading.name: reading for reading in gather(resources, profile, None, lambda a, b: None).readings}
+    assert readings.pop("odd").status is ReadStatus.FAILED
+    assert {reading.status for reading in readings.values()} == {ReadStatus.ANSWERED}
