@@ -15,13 +15,14 @@ from sandbox.citrix_entities import (
     catalog_item,
     connection_detail,
     connection_item,
+    folder_id,
     group_item,
     machine_detail,
     machine_item,
     machine_state,
     site_detail,
 )
-from sandbox.citrix_sign_in import Tokens, error_data, header_refusal
+from sandbox.citrix_sign_in import Tokens, accept_refusal, error_data, header_refusal
 from sandbox.entity_cache import EntityCache, listing
 from sandbox.faults import Faults
 from sandbox.front import Answer, Call, Handler
@@ -31,12 +32,15 @@ Json = Any
 T = TypeVar("T")
 DEFAULT_LIMIT = 250
 SIGN_IN = "createCloudToken"
+# A list of catalogs has them only when they are asked for (contract, section 8.1).
+COSTLY = ("TotalCount", "Scopes", "JobsInProgress")
 
 
 class CitrixDaas:
     """One DaaS customer with one site. ``tokens`` is open to tests that want to see a token refused."""
 
     system = "citrix"
+    probe = "getMe"
 
     def __init__(self, world: World, faults: Faults) -> None:
         self.contract = contract.citrix()
@@ -64,19 +68,22 @@ class CitrixDaas:
         await asyncio.sleep(self._faults.delay("citrix-slow", kind))
         if call.operation.id == SIGN_IN:
             return None
-        if self._faults.hits("citrix-429", kind):
+        throttled = self._faults.take("citrix-429", kind)
+        if throttled is not None:
             busy = error_data(429, "Too many requests. Try again later.")
-            busy.headers |= {"Retry-After": "1", "Citrix-TransactionId": _transaction(call)}
+            # Citrix does not promise the header (contract, section 9.3): it comes when the fault asks for it.
+            if throttled.retry_after is not None:
+                busy.headers["Retry-After"] = str(throttled.retry_after)
             return busy
         if self._faults.hits("citrix-502", kind):
             # A gateway answers for the service: no JSON, no transaction id.
             page = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
-            return Answer(502, payload=page, media_type="text/html")
+            return Answer(502, payload=page, media_type="text/html", gateway=True)
         return None
 
     def admit(self, call: Call) -> Answer | None:
         if call.operation.id == SIGN_IN:
-            return None
+            return accept_refusal(call)
         refusal = self.tokens.refusal(call)
         if refusal is None and self._faults.hits("token-expiry"):
             self.tokens.revoke(call)
@@ -93,7 +100,8 @@ class CitrixDaas:
         if call.operation.id != SIGN_IN:
             answer.headers["Citrix-TransactionId"] = _transaction(call)
             kind = "write" if call.operation.method != "get" else "read"
-            answer.drop = self._faults.hits("citrix-drop", kind)
+            # The fault is an answer that is lost: a refusal, where nothing was executed, is none.
+            answer.drop = answer.status < 400 and self._faults.hits("citrix-drop", kind)
         return answer
 
     def _me(self, call: Call) -> Answer:
@@ -123,10 +131,15 @@ class CitrixDaas:
         return Answer(body=site_detail(site, first.zone_id, first.zone))
 
     def _machines(self, call: Call) -> Answer:
-        if call.query.get("async") or call.query.get("configured") is False:
+        if call.query.get("async"):
             return _not_simulated(call)
+        site, wanted = self._world.site, call.query.get("sessionSupport")
+        # The site has no machine that is registered and in no catalog.
+        listed = list(site.machines.values()) if call.query.get("configured", True) else []
+        if wanted is not None:
+            listed = [each for each in listed if site.catalogs[each.catalog_id].session_support == wanted]
         names = _fields(call)
-        return self._page(call, list(self._world.site.machines.values()), lambda each: self._machine_text(each, names))
+        return self._page(call, listed, lambda each: self._machine_text(each, names))
 
     def _machine_text(self, machine: SimMachine, names: tuple[str, ...]) -> bytes:
         site = self._world.site
@@ -175,7 +188,7 @@ class CitrixDaas:
             return _not_simulated(call)
         site = self._world.site
         found = [each for each in site.catalogs.values() if _in_folder(call, each.folder)]
-        return self._page(call, found, lambda each: _trimmed(call, catalog_item(site, each)))
+        return self._page(call, found, lambda each: _trimmed(call, catalog_item(site, each), without=COSTLY))
 
     def _groups(self, call: Call) -> Answer:
         if call.query.get("async"):
@@ -235,9 +248,12 @@ def _fields(call: Call) -> tuple[str, ...]:
     return tuple(name for name in MACHINE_PROPERTIES if name.lower() in wanted)
 
 
-def _trimmed(call: Call, item: dict[str, Json]) -> bytes:
+def _trimmed(call: Call, item: dict[str, Json], without: tuple[str, ...] = ()) -> bytes:
+    """The item with the fields that are asked for; where none are, with all but ``without``."""
     asked = call.query.get("fields")
-    if asked:
+    if not asked:
+        item = {name: value for name, value in item.items() if name not in without}
+    else:
         # A delivery group's name is required in every answer, as its id is.
         wanted = {name.strip().lower() for name in asked.split(",")} | {"id", "name"}
         item = {name: value for name, value in item.items() if name.lower() in wanted}
@@ -246,7 +262,10 @@ def _trimmed(call: Call, item: dict[str, Json]) -> bytes:
 
 def _in_folder(call: Call, folder: str) -> bool:
     wanted = call.query.get("adminFolder")
-    return wanted is None or wanted.replace("|", "\\").strip("\\").lower() == folder.lower()
+    if wanted is None:
+        return True
+    named = wanted.replace("|", "\\").strip("\\").lower()
+    return named == folder.lower() or (folder != "" and named == folder_id(folder))
 
 
 def _transaction(call: Call) -> str:

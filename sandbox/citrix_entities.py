@@ -91,7 +91,7 @@ MACHINE_PROPERTIES: Mapping[str, Property] = {
     "AllocationType": lambda site, m: "Static",
     "PersistUserChanges": lambda site, m: "OnLocal",
     "MachineType": lambda site, m: "Virtual" if m.connection_id else "Physical",
-    "SessionSupport": lambda site, m: "SingleSession",
+    "SessionSupport": lambda site, m: site.catalogs[m.catalog_id].session_support,
     "Hosting": _hosting,
     "MachineCatalog": _catalog_ref,
     "DeliveryGroup": _group_ref,
@@ -132,7 +132,8 @@ def machine_state(site: CitrixSite, machine: SimMachine) -> tuple[object, ...]:
     return (
         machine.name, machine.dns_name, machine.provisioning, machine.connection_id, machine.hosted_machine_id,
         machine.hosted_name, machine.power_state, machine.in_maintenance, tuple(machine.metadata.items()),
-        connection.name if connection else None, catalog.name, catalog.zone, group.name if group else None,
+        connection.name if connection else None, catalog.name, catalog.zone, catalog.session_support,
+        group.name if group else None,
     )  # fmt: skip
 
 
@@ -160,7 +161,7 @@ def catalog_item(site: CitrixSite, catalog: SimCatalog) -> Json:
         "Description": None,
         "ProvisioningType": catalog.provisioning,
         "AllocationType": "Static",
-        "SessionSupport": "SingleSession",
+        "SessionSupport": catalog.session_support,
         "MachineType": "Virtual",
         "PersistChanges": "OnLocal",
         "SharingKind": "Private",
@@ -171,6 +172,7 @@ def catalog_item(site: CitrixSite, catalog: SimCatalog) -> Json:
         "TotalCount": sum(1 for machine in site.machines.values() if machine.catalog_id == catalog.id),
         "Zone": {"Id": catalog.zone_id, "Uid": None, "Name": catalog.zone},
         "AdminFolder": _folder(catalog.folder),
+        "Scopes": [],
         "JobsInProgress": [],
         "Metadata": [],
     }
@@ -193,7 +195,11 @@ def group_item(group: SimGroup) -> Json:
 
 def _folder(path: str) -> Json:
     # The folder's name is a path with a trailing backslash; the root has no folder.
-    return {"Id": stable_uuid("folder", path), "Uid": 1, "Name": f"{path}\\"} if path else None
+    return {"Id": folder_id(path), "Uid": 1, "Name": f"{path}\\"} if path else None
+
+
+def folder_id(path: str) -> str:
+    return stable_uuid("folder", path)
 
 
 def connection_item(connection: SimConnection) -> Json:

@@ -87,8 +87,9 @@ def header_refusal(site: CitrixSite, call: Call) -> Answer | None:
     customer = call.headers.get("Citrix-CustomerId")
     if customer is not None and customer.lower() != site.customer_id.lower():
         return platform_error(403, "authorization", "Access to the customer is denied", "customer")
-    if "application/json" not in call.headers.get("Accept", "").lower():
-        return error_data(406, "The Accept header must be application/json.")
+    refusal = accept_refusal(call)
+    if refusal is not None:
+        return refusal
     if call.raw_body:
         media_type, _, rest = call.headers.get("Content-Type", "").lower().partition(";")
         charset = rest.partition("charset=")[2].strip(' "')
@@ -98,6 +99,13 @@ def header_refusal(site: CitrixSite, call: Call) -> Answer | None:
     if call.operation.id not in WITHOUT_SITE and instance is not None and instance.lower() != site.id.lower():
         return error_data(404, f"The site {instance} does not exist.")
     return None
+
+
+def accept_refusal(call: Call) -> Answer | None:
+    """The gateway asks for ``Accept`` on every call, the token route included (sections 2.1 and 2.4)."""
+    if "application/json" in call.headers.get("Accept", "").lower():
+        return None
+    return error_data(406, "The Accept header must be application/json.")
 
 
 def _bearer(call: Call) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ DOCUMENTS = Path(__file__).parents[1] / "tests" / "contracts"
 CITRIX = "citrix-daas.openapi.yaml"
 PRISM = "prism.openapi.yaml"
 SAMPLE_EVERY = 500
+UNKNOWN = "unknown"
 METHODS = ("get", "post", "patch", "put", "delete", "head", "options")
 
 Json = Any
@@ -95,6 +96,21 @@ class Contract:
                 if hit:
                     return operation, {name: unquote(value) for name, value in hit.groupdict().items()}
         return None
+
+    def unknown(self, method: str, raw_path: str, like: str) -> Operation:
+        """What stands for a request that the document does not have: only errors, those of the operation ``like``."""
+        model = next(each for each in self.operations if each.id == like)
+        return replace(
+            model,
+            id=UNKNOWN,
+            method=method.lower(),
+            template=raw_path,
+            parameters=(),
+            body_type=None,
+            body_required=False,
+            body=None,
+            answers={status: answer for status, answer in model.answers.items() if status == "default"},
+        )
 
     def check_request(
         self, operation: Operation, path: dict[str, str], query: Sequence[tuple[str, str]], headers: Mapping[str, str]

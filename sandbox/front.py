@@ -1,8 +1,9 @@
 """The way of a request through a simulator: route, count, faults, admission, contract, handler, contract, answer.
 
 What the outside systems have in common stands here; what one of them does stands in its own module. A request that
-breaks the contract is refused as the real system would. An answer that breaks it is a defect of the sandbox: it is
-recorded, and the caller gets a 500, so that no test passes on it.
+breaks the contract is refused as the real system would; one for a path that nobody serves goes the same way, and is
+refused once its credentials are known. An answer that breaks the contract is a defect of the sandbox: it is recorded,
+and the caller gets a 500, so that no test passes on it.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from sandbox.calls import Calls
-from sandbox.contract import Contract, Operation
+from sandbox.contract import UNKNOWN, Contract, Operation
 
 Json = Any
+JSON_TYPE = "application/json"
 MAX_REQUEST_BYTES = 64 * 1024 * 1024
 
 
@@ -41,17 +43,19 @@ class Call:
 class Answer:
     """``body`` is what the contract judges; ``payload`` is what is sent, where that is more than ``body``.
 
-    ``cut`` sends half of it and breaks off; ``drop`` closes the connection without an answer.
+    ``cut`` sends half of it and breaks off; ``drop`` closes the connection without an answer. ``gateway`` is the
+    answer of something in front of the system, which knows nothing of the system's headers.
     """
 
     status: int = 200
     body: Json = None
     payload: bytes | None = None
-    media_type: str = "application/json"
+    media_type: str = JSON_TYPE
     headers: dict[str, str] = field(default_factory=dict)
     cookies: tuple[str, ...] = ()
     cut: bool = False
     drop: bool = False
+    gateway: bool = False
 
     def bytes(self) -> bytes:
         if self.payload is not None:
@@ -63,14 +67,15 @@ Handler = Callable[[Call], Answer]
 
 
 class Simulator(Protocol):
-    """What a simulated system adds to the common way."""
+    """What a simulated system adds to the common way. ``probe`` is an operation whose errors all others share."""
 
     system: str
+    probe: str
     contract: Contract
     handlers: Mapping[str, Handler]
 
     async def trouble(self, call: Call) -> Answer | None:
-        """A fault that strikes before anything is done: waits, or answers in the system's place."""
+        """A fault that strikes before anything is done: waits, or answers in the system's place or the gateway's."""
 
     def admit(self, call: Call) -> Answer | None:
         """Credentials and headers: the refusal, or None."""
@@ -108,11 +113,7 @@ class Front:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         simulator = self._simulator
-        found = simulator.contract.match(request.method, request.rel_url.raw_path)
-        if found is None or found[0].id not in simulator.handlers:
-            self._calls.add(simulator.system, request.method, request.rel_url.raw_path)
-            return await _send(request, simulator.refuse(404, [f"{request.method} {request.path} does not exist"]))
-        operation, path = found
+        operation, path = self._route(request)
         self._calls.add(simulator.system, operation.method, operation.template)
         call = Call(
             operation=operation,
@@ -124,24 +125,37 @@ class Front:
         )
         if self.latency:
             await asyncio.sleep(self.latency)
-        answer = await simulator.trouble(call) or simulator.finish(call, self._answer(call))
-        return await _send(request, answer)
+        answer = self._checked(call, await simulator.trouble(call) or self._answer(call))
+        return await _send(request, answer if answer.gateway else simulator.finish(call, answer))
+
+    def _route(self, request: web.Request) -> tuple[Operation, dict[str, str]]:
+        simulator, raw_path = self._simulator, request.rel_url.raw_path
+        found = simulator.contract.match(request.method, raw_path)
+        if found is not None and found[0].id in simulator.handlers:
+            return found
+        return simulator.contract.unknown(request.method, raw_path, simulator.probe), {}
 
     def _answer(self, call: Call) -> Answer:
         simulator = self._simulator
         problems = self._read(call)
         refused = simulator.admit(call)
         if refused is not None:
-            return self._checked(call, refused)
+            return refused
+        if call.operation.id == UNKNOWN:
+            return simulator.refuse(404, [f"{call.operation.method.upper()} {call.operation.template} does not exist"])
+        wanted = call.operation.body_type
+        if wanted is not None and call.raw_body and _media_type(call) != wanted:
+            # A form is an old habit of web servers: what is none of it has no parameters, so the request is bad.
+            return simulator.refuse(415 if wanted == JSON_TYPE else 400, [f"The Content-Type must be {wanted}."])
         if problems:
-            return self._checked(call, simulator.refuse(400, problems))
-        return self._checked(call, simulator.handlers[call.operation.id](call))
+            return simulator.refuse(400, problems)
+        return simulator.handlers[call.operation.id](call)
 
     def _read(self, call: Call) -> list[str]:
         contract = self._simulator.contract
         checked = contract.check_request(call.operation, call.path, call.raw_query, call.headers)
         call.query = checked.query
-        if call.operation.body_type == "application/json" and call.raw_body:
+        if call.operation.body_type == JSON_TYPE and call.raw_body:
             try:
                 call.body = json.loads(call.raw_body)
             except ValueError:
@@ -160,6 +174,10 @@ class Front:
         text = f"{self._simulator.system} {call.operation.id} {answer.status}: {'; '.join(problems[:5])}"
         self._defects.add(text)
         return Answer(500, payload=f"sandbox defect: {text}".encode(), media_type="text/plain")
+
+
+def _media_type(call: Call) -> str:
+    return call.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
 def _form(raw: bytes) -> dict[str, str]:

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sandbox import contract
+from sandbox import contract, fiql
 from sandbox.entity_cache import EntityCache, listing
 from sandbox.faults import Faults
 from sandbox.front import Answer, Call, Handler
 from sandbox.prism_sign_in import basic_matches
-from sandbox.world import DomainEntry, NutanixCluster, Prism, SimDomain, SimVm, stable_uuid
+from sandbox.prism_v2_entities import (
+    cluster_entity,
+    domain_entity,
+    filter_fields,
+    list_metadata,
+    snapshot_entity,
+    state_of,
+    vm_entity,
+)
+from sandbox.world import NutanixCluster, Prism, SimVm
 
 Json = Any
-SNAPSHOT_USECS = 1_760_000_000_000_000
-DAY_USECS = 86_400_000_000
+FILTER_FIELDS = ("vm_name", "machine_type", "power_state", "ha_priority", "uefi_boot")
 
 
 class ElementV2:
     """Shows the one cluster of ``prism``."""
+
+    probe = "v2GetCluster"
 
     def __init__(self, prism: Prism, faults: Faults) -> None:
         self.system = f"prism/{prism.name}"
@@ -72,6 +81,13 @@ class ElementV2:
 
     def _vms(self, call: Call) -> Answer:
         vms = list(self._nutanix.vms.values())
+        grand_total = len(vms)
+        if "filter" in call.query:
+            try:
+                holds = fiql.parse(call.query["filter"], FILTER_FIELDS)
+            except fiql.BadFilter as error:
+                return self._error(400, 1001, str(error))
+            vms = [each for each in vms if holds(filter_fields(each))]
         total = len(vms)
         offset = call.query.get("offset", 0)
         length = call.query.get("length", total)
@@ -81,25 +97,28 @@ class ElementV2:
         if self._short:
             vms = vms[:-1]
         page = vms[offset : offset + length]
-        nics = call.query.get("include_vm_nic_config", False)
-        texts = [self._text(vm, nics) for vm in page]
-        judged, payload = listing({"metadata": _list_metadata(total, len(page), offset)}, "entities", texts)
+        parts = _parts(call)
+        texts = [self._text(vm, parts) for vm in page]
+        # Whether the grand total counts before the filter is not known (contract, section 3.1): the reading that a
+        # client must not build on is the one that is played.
+        metadata = list_metadata(total, len(page), offset) | {"grand_total_entities": grand_total}
+        judged, payload = listing({"metadata": metadata}, "entities", texts)
         return Answer(body=judged, payload=payload)
 
-    def _text(self, vm: SimVm, nics: bool) -> bytes:
-        build: Callable[[], Json] = lambda: vm_entity(vm, self._nutanix, nics=nics)  # noqa: E731 - typed for mypy
-        return self._cache.text((vm.uuid, nics), state_of(vm), build)
+    def _text(self, vm: SimVm, parts: tuple[bool, bool]) -> bytes:
+        build: Callable[[], Json] = lambda: _entity(vm, self._nutanix, parts)  # noqa: E731 - typed for mypy
+        return self._cache.text((vm.uuid, parts), state_of(vm), build)
 
     def _vm(self, call: Call) -> Answer:
         vm = self._nutanix.vms.get(call.path["uuid"].lower())
         if vm is None:
             return self._error(404, 1202, f"VM {call.path['uuid']} does not exist")
-        return Answer(body=vm_entity(vm, self._nutanix, nics=call.query.get("include_vm_nic_config", False)))
+        return Answer(body=_entity(vm, self._nutanix, _parts(call)))
 
     def _domains(self, call: Call) -> Answer:
         wanted = call.query.get("names")
         found = [each for each in self._nutanix.domains.values() if wanted in (None, each.name)]
-        metadata = _list_metadata(len(found), len(found), 1)
+        metadata = list_metadata(len(found), len(found), 1)
         return Answer(body={"metadata": metadata, "entities": [domain_entity(each) for each in found]})
 
     def _domain(self, call: Call) -> Answer:
@@ -113,7 +132,7 @@ class ElementV2:
         if domain is None:
             return self._no_domain(call)
         entities = [snapshot_entity(domain, index, entries) for index, entries in enumerate(domain.snapshots)]
-        return Answer(body={"metadata": _list_metadata(len(entities), len(entities), 1), "entities": entities})
+        return Answer(body={"metadata": list_metadata(len(entities), len(entities), 1), "entities": entities})
 
     def _no_domain(self, call: Call) -> Answer:
         return self._error(404, 1301, f"Protection domain {call.path['name']} does not exist")
@@ -131,157 +150,10 @@ class ElementV2:
         return Answer(status, body=body)
 
 
-def state_of(vm: SimVm) -> tuple[object, ...]:
-    """Everything that the entity of a VM is made of. Faster than ``dataclasses.astuple``, which copies deeply."""
-    return (
-        vm.name, vm.power, vm.bios_uuid, vm.parent_uuid, vm.agent, vm.state, vm.hypervisor, vm.created, vm.ip, vm.mac
-    )  # fmt: skip
+def _parts(call: Call) -> tuple[bool, bool]:
+    return call.query.get("include_vm_nic_config", False), call.query.get("include_vm_disk_config", False)
 
 
-def host_uuid(cluster: NutanixCluster, vm: SimVm) -> str:
-    return stable_uuid("host", cluster.uuid, int(vm.uuid[:2], 16) % 4)
-
-
-def address_of(vm: SimVm) -> str:
-    digest = hashlib.blake2s(vm.uuid.encode(), digest_size=3).digest()
-    return vm.ip or f"10.{digest[0]}.{digest[1]}.{digest[2] or 1}"
-
-
-def mac_of(vm: SimVm) -> str:
-    digest = hashlib.blake2s(vm.uuid.encode(), digest_size=3).digest()
-    return vm.mac or "50:6b:8d:" + ":".join(f"{each:02x}" for each in digest)
-
-
-def cluster_entity(cluster: NutanixCluster) -> Json:
-    numbers = {"hypervisor_cpu_usage_ppm": "184032", "num_iops": "211", "avg_io_latency_usecs": "-1"}
-    return {
-        "id": f"{cluster.uuid}::{int(cluster.uuid[-8:], 16)}",
-        "uuid": cluster.uuid,
-        "cluster_uuid": cluster.uuid,
-        "cluster_incarnation_id": int(cluster.uuid[-8:], 16),
-        "name": cluster.name,
-        "version": "6.10.1",
-        "full_version": "el8.5-release-ganges-6.10.1-stable",
-        "cluster_external_ipaddress": "10.10.0.10",
-        "cluster_external_data_services_ipaddress": None,
-        "external_subnet": "10.10.0.0/255.255.255.0",
-        "internal_subnet": "192.168.5.0/255.255.255.128",
-        "hypervisor_types": ["kKvm"],
-        "cluster_functions": ["NDFS"],
-        "num_nodes": 4,
-        "timezone": "UTC",
-        "operation_mode": "Normal",
-        "storage_type": "mixed",
-        "is_lts": True,
-        "name_servers": ["10.10.0.2"],
-        "ntp_servers": ["10.10.0.3"],
-        "stats": numbers,
-        "usage_stats": {"storage.usage_bytes": "7696581394432", "storage.capacity_bytes": "30996581394432"},
-    }
-
-
-def vm_entity(vm: SimVm, cluster: NutanixCluster, *, nics: bool) -> Json:
-    entity: Json = {
-        "affinity": {"policy": "AFFINITY", "host_uuids": []},
-        "allow_live_migrate": True,
-        "boot": {
-            "boot_device_order": ["CDROM", "DISK", "NIC"],
-            "boot_device_type": "BOOT_ORDER",
-            "uefi_boot": True,
-            "secure_boot": False,
-        },
-        "gpus_assigned": False,
-        "ha_priority": 0,
-        "host_uuid": host_uuid(cluster, vm) if vm.power == "on" else None,
-        "machine_type": "q35",
-        "memory_mb": 8192,
-        "name": vm.name,
-        "num_cores_per_vcpu": 1,
-        "num_vcpus": 4,
-        "power_state": vm.power,
-        "timezone": "UTC",
-        "uuid": vm.uuid,
-        "vm_features": {"AGENT_VM": vm.agent, "VGA_CONSOLE": True},
-        "vm_logical_timestamp": 7,
-    }
-    if nics:
-        entity["vm_nics"] = [_nic(vm, cluster)]
-    return entity
-
-
-def _nic(vm: SimVm, cluster: NutanixCluster) -> Json:
-    address = address_of(vm) if vm.power == "on" else None
-    return {
-        "mac_address": mac_of(vm),
-        "ip_address": address,
-        "ip_addresses": [] if address is None else [address],
-        "requested_ip_address": None,
-        "network_uuid": stable_uuid("network", cluster.uuid),
-        "nic_uuid": stable_uuid("nic", vm.uuid),
-        "port_id": None,
-        "model": "",
-        "vlan_mode": "Access",
-        "is_connected": True,
-    }
-
-
-def domain_entity(domain: SimDomain) -> Json:
-    return {
-        "name": domain.name,
-        "active": domain.active,
-        "marked_for_removal": False,
-        "annotations": [],
-        "cron_schedules": [],
-        "hybrid_schedules_count": None,
-        "metro_avail": None,
-        "min_snapshot_to_retain": None,
-        "next_snapshot_time_usecs": SNAPSHOT_USECS + DAY_USECS if domain.active else None,
-        "pending_replication_count": 0,
-        "ongoing_replication_count": 0,
-        "total_user_written_bytes": 121_641_153_105,
-        "remote_site_names": list(domain.remote_sites),
-        "replication_links": [{"remote_site_name": each} for each in domain.remote_sites],
-        "nfs_files": [],
-        "volume_groups": [],
-        "stats": {"replication_received_bandwidth_kBps": "0"},
-        "usage_stats": {"dr.exclusive_snapshot_usage_bytes": "220155904", "hydration_space_bytes": "-1"},
-        "vms": [_protected(domain, entry) for entry in domain.vms],
-    }
-
-
-def snapshot_entity(domain: SimDomain, index: int, entries: list[DomainEntry]) -> Json:
-    created = SNAPSHOT_USECS - index * DAY_USECS
-    return {
-        "snapshot_id": str(10_000 + index),
-        "snapshot_uuid": stable_uuid("snapshot", domain.name, index),
-        "snapshot_create_time_usecs": created,
-        "snapshot_expiry_time_usecs": created + 30 * DAY_USECS,
-        "state": "AVAILABLE",
-        "consistency_groups": [domain.name],
-        "located_remote_site_name": None,
-        "remote_site_names": list(domain.remote_sites),
-        "size_in_bytes": 34_359_738_368,
-        "exclusive_usage_in_bytes": 0,
-        "vms": [_protected(domain, entry) for entry in entries],
-    }
-
-
-def _protected(domain: SimDomain, entry: DomainEntry) -> Json:
-    return {
-        "vm_id": entry.uuid,
-        "vm_name": entry.name,
-        "vm_handle": int(entry.uuid[:8], 16),
-        "vm_power_state_on_recovery": "Powered On",
-        "consistency_group": domain.name,
-        "app_consistent_snapshots": False,
-    }
-
-
-def _list_metadata(total: int, returned: int, start: int) -> Json:
-    return {
-        "grand_total_entities": total,
-        "total_entities": total,
-        "count": returned,
-        "start_index": start,
-        "end_index": start + returned - (1 if start else 0),
-    }
+def _entity(vm: SimVm, cluster: NutanixCluster, parts: tuple[bool, bool]) -> Json:
+    nics, disks = parts
+    return vm_entity(vm, cluster, nics=nics, disks=disks)

@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sandbox import contract
+from sandbox import contract, fiql
 from sandbox.entity_cache import EntityCache, listing
 from sandbox.faults import Faults
 from sandbox.front import Answer, Call, Handler
 from sandbox.prism_sign_in import Sessions, api_key_matches, basic_matches
-from sandbox.prism_v2 import state_of
+from sandbox.prism_v2_entities import state_of
 from sandbox.prism_v3_entities import central_entity, cluster_entity, vm_entity
 from sandbox.world import NutanixCluster, Prism, SimVm, stable_uuid
 
@@ -23,6 +23,8 @@ MAX_LENGTH = 500
 
 class CentralV3:
     """Shows every registered cluster of ``prism``, and itself among the clusters."""
+
+    probe = "v3GetCurrentUser"
 
     def __init__(self, prism: Prism, faults: Faults) -> None:
         self.system = f"prism/{prism.name}"
@@ -79,10 +81,14 @@ class CentralV3:
     def _vms(self, call: Call) -> Answer:
         request = call.body
         found = list(self._prism.vms())
-        wanted = _name_filter(request.get("filter"))
-        if wanted is not None:
-            found = [each for each in found if each[1].name == wanted]
-        if request.get("sort_attribute") == "name":
+        try:
+            _refuse_what_is_not_served(request, "vm")
+            if "filter" in request:
+                holds = fiql.parse(request["filter"], ("vm_name",))
+                found = [each for each in found if holds({"vm_name": each[1].name})]
+        except fiql.BadFilter as error:
+            return self.refuse(400, [str(error)])
+        if "sort_attribute" in request:
             found.sort(key=lambda each: each[1].name, reverse=request.get("sort_order") == "DESCENDING")
         total = len(found)
         offset = request.get("offset", 0)
@@ -93,26 +99,37 @@ class CentralV3:
             found = found[:-1]
         page = found[offset : offset + request.get("length", DEFAULT_LENGTH)]
         metadata = _list_metadata("vm", request, offset, len(page), total)
-        texts = [self._text(cluster, vm) for cluster, vm in page]
+        protected = {each.uuid: each.protected() for each in self._prism.clusters}
+        texts = [self._text(cluster, vm, vm.uuid in protected[cluster.uuid]) for cluster, vm in page]
         judged, payload = listing({"api_version": API_VERSION, "metadata": metadata}, "entities", texts)
         return Answer(body=judged, payload=payload)
 
-    def _text(self, cluster: NutanixCluster, vm: SimVm) -> bytes:
-        build: Callable[[], Json] = lambda: vm_entity(vm, cluster)  # noqa: E731 - typed for mypy
-        return self._cache.text((cluster.uuid, vm.uuid), (cluster.name, *state_of(vm)), build)
+    def _text(self, cluster: NutanixCluster, vm: SimVm, protected: bool) -> bytes:
+        build: Callable[[], Json] = lambda: vm_entity(vm, cluster, protected=protected)  # noqa: E731 - typed for mypy
+        return self._cache.text((cluster.uuid, vm.uuid), (cluster.name, protected, *state_of(vm)), build)
 
     def _vm(self, call: Call) -> Answer:
         found = self._prism.find(call.path["uuid"])
         if found is None:
             return self._missing("vm", call.path["uuid"])
         cluster, vm = found
-        return Answer(body={"api_version": API_VERSION, **vm_entity(vm, cluster)})
+        entity = vm_entity(vm, cluster, protected=vm.uuid in cluster.protected())
+        return Answer(body={"api_version": API_VERSION, **entity})
 
     def _cluster_entities(self) -> list[Json]:
         return [*(cluster_entity(each) for each in self._prism.clusters), central_entity(self._prism)]
 
     def _clusters(self, call: Call) -> Answer:
+        try:
+            _refuse_what_is_not_served(call.body, "cluster")
+            if "filter" in call.body:
+                fiql.parse(call.body["filter"], ())
+        except fiql.BadFilter as error:
+            return self.refuse(400, [str(error)])
         entities = self._cluster_entities()
+        if "sort_attribute" in call.body:
+            backwards = call.body.get("sort_order") == "DESCENDING"
+            entities.sort(key=lambda each: str(each["status"]["name"]), reverse=backwards)
         offset = call.body.get("offset", 0)
         page = entities[offset : offset + call.body.get("length", DEFAULT_LENGTH)]
         metadata = _list_metadata("cluster", call.body, offset, len(page), len(entities))
@@ -135,8 +152,12 @@ class CentralV3:
         return Answer(status, body=body)
 
 
-def _name_filter(text: str | None) -> str | None:
-    return text.partition("==")[2] if text and text.startswith("vm_name==") else None
+def _refuse_what_is_not_served(request: Mapping[str, Json], kind: str) -> None:
+    """Raises ``BadFilter`` for another kind than the list's, and for what a list cannot be sorted by."""
+    if request.get("kind", kind) != kind:
+        raise fiql.BadFilter(f"The kind {request['kind']} is not valid here: this list is of kind {kind}.")
+    if request.get("sort_attribute", "name") != "name":
+        raise fiql.BadFilter(f"Unrecognized field: {request['sort_attribute']}")
 
 
 def _list_metadata(kind: str, request: Mapping[str, Json], offset: int, returned: int, total: int) -> Json:

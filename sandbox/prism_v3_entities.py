@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from sandbox.prism_v2 import address_of, host_uuid, mac_of
+from sandbox.prism_v2_entities import address_of, host_uuid, mac_of
 from sandbox.world import NutanixCluster, Prism, SimVm, cluster_uuid, stable_uuid
 
 Json = Any
 POWER = {"on": "ON", "off": "OFF", "paused": "PAUSED"}
 
 
-def vm_entity(vm: SimVm, cluster: NutanixCluster) -> Json:
-    """About 4 kB, as in recordings. A VM that is still being created has little more than its state."""
+def vm_entity(vm: SimVm, cluster: NutanixCluster, *, protected: bool) -> Json:
+    """About 4 kB, as in recordings. A VM that is still being created has little more than its state.
+
+    ``protected``: it is in a protection domain of its cluster.
+    """
     metadata = _metadata("vm", vm.uuid, vm.created)
     if vm.state == "PENDING" and not vm.name:
         context = {"task_uuid": [stable_uuid("task", vm.uuid)]}
@@ -26,7 +29,7 @@ def vm_entity(vm: SimVm, cluster: NutanixCluster) -> Json:
             "state": vm.state,
             "cluster_reference": reference,
             "execution_context": {"task_uuid": [stable_uuid("task", vm.uuid)]},
-            "resources": hardware | _observed(vm, cluster),
+            "resources": hardware | _observed(vm, cluster, protected),
         },
         "metadata": metadata,
         "spec": {
@@ -54,13 +57,13 @@ def _metadata(kind: str, uuid_text: str, created: str) -> Json:
     }
 
 
-def _observed(vm: SimVm, cluster: NutanixCluster) -> Json:
+def _observed(vm: SimVm, cluster: NutanixCluster, protected: bool) -> Json:
     observed: Json = {
         "power_state": POWER.get(vm.power, "UNKNOWN"),
         "hypervisor_type": vm.hypervisor,
         "generation_uuid": stable_uuid("generation", vm.uuid),
         "bios_uuid": vm.bios_uuid or vm.uuid,
-        "protection_type": "UNPROTECTED",
+        "protection_type": "PD_PROTECTED" if protected else "UNPROTECTED",
         "storage_config": {},
     }
     if vm.power == "on":

@@ -73,6 +73,10 @@ class NutanixCluster:
     vms: dict[str, SimVm] = field(default_factory=dict)
     domains: dict[str, SimDomain] = field(default_factory=dict)
 
+    def protected(self) -> set[str]:
+        """The UUIDs of what is in its protection domains."""
+        return {entry.uuid for domain in self.domains.values() for entry in domain.vms}
+
     def add(self, vm: SimVm) -> SimVm:
         self.vms[vm.uuid] = vm
         return vm
@@ -131,6 +135,7 @@ class SimCatalog:
     zone_id: str
     zone: str
     provisioning: str = "Manual"
+    session_support: str = "SingleSession"
 
     @property
     def full_name(self) -> str:

@@ -22,13 +22,14 @@ from shared.errors import Upstream
 from shared.transport import CONNECT_TIMEOUT
 
 _HIDDEN = "***"
+_SHORT = 3
 _NAME = r"(password|passwd|pwd|secret|token|api.?key)"
 _QUOTED = r"\"[^\"]*\"|'[^']*'"
 _LOOKS_SECRET = (
     (re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^/?#\s]*@"), r"\1***@"),
     (re.compile(r"(?i)\b(bearer|basic)([ =]+)\S+"), r"\1\2***"),
     (re.compile(rf"(?i){_NAME}([\"']?\s*[:=]\s*)(?:{_QUOTED}|\S+)"), r"\1\2***"),
-    (re.compile(rf"(?i){_NAME}(\s+(?:is|was)\s+|\s+)(?:{_QUOTED})"), r"\1\2***"),
+    (re.compile(rf"(?i){_NAME}(\s+(?:is|was)\s+)(?:{_QUOTED})"), r"\1\2***"),
     (re.compile(r"\beyJ[\w.-]+"), "***"),
 )
 
@@ -160,4 +161,10 @@ def _spellings(secrets: Iterable[str]) -> re.Pattern[str]:
     found.discard("")
     # The longest first: "user:password" before "password". Percent-encodings come in either case.
     longest_first = sorted(found, key=len, reverse=True)
-    return re.compile("|".join(re.escape(each) for each in longest_first) or r"(?!)", re.IGNORECASE)
+    return re.compile("|".join(map(_anywhere, longest_first)) or r"(?!)", re.IGNORECASE)
+
+
+def _anywhere(value: str) -> str:
+    """The pattern for ``value``; one that is very short counts as a word alone, or an "id" would hide in "invalid"."""
+    exactly = re.escape(value)
+    return exactly if len(value) > _SHORT else rf"(?<!\w){exactly}(?!\w)"

@@ -39,7 +39,7 @@ class StorageSettings:
 class TrustSettings:
     """Whom connections trust and which proxies they take, as the variables that ``shared.transport`` reads.
 
-    At most one of ``REQUESTS_CA_BUNDLE`` and ``SSL_CERT_FILE``, and the proxy variables, whose URLs may hold a password.
+    At most one of ``REQUESTS_CA_BUNDLE`` and ``SSL_CERT_FILE``, and the proxies, whose URLs may hold a password.
     """
 
     variables: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)

@@ -105,7 +105,7 @@ def _covers(entry: str, host: str, port: int | None) -> bool:
 class Transport(HTTPAdapter):
     """The adapter of every session: one trust, its own proxies, and time-outs on calls that bring none.
 
-    ``connections`` is per host. Whoever needs one more waits for it, or with ``queueing`` off gets one that is not kept.
+    ``connections`` is per host. Who needs one more waits for it, or with ``queueing`` off gets one that is not kept.
     """
 
     def __init__(

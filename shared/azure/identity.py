@@ -65,7 +65,7 @@ class _ManagedIdentity:
 
     def __init__(self, settings: IdentitySettings) -> None:
         session = _session(TrustSettings())  # the endpoint is on the app's own host: never through a proxy
-        self.hidden = (settings.header,) if settings.header else ()
+        self.hidden: tuple[str, ...] = (settings.header,) if settings.header else ()
         identity = (
             msal.UserAssignedManagedIdentity(client_id=settings.client_id)
             if settings.client_id
@@ -89,16 +89,18 @@ class _ServicePrincipal:
 
     def __init__(self, settings: IdentitySettings) -> None:
         self._settings = settings
-        self.hidden = (settings.client_secret,) if settings.client_secret else ()
+        self.hidden: tuple[str, ...] = (settings.client_secret,) if settings.client_secret else ()
+        self._session: requests.Session | None = None
         self._client: msal.ConfidentialClientApplication | None = None
 
     def token(self, scope: str, claims: str | None) -> Mapping[str, Any]:
         if self._client is None:  # its constructor asks for the tenant's metadata, so it belongs to the first use
+            self._session = self._session or _session(self._settings.trust)
             self._client = msal.ConfidentialClientApplication(
                 self._settings.client_id,
                 client_credential=self._client_credential(),
                 authority=f"{self._settings.authority}/{self._settings.tenant_id}",
-                http_client=_session(self._settings.trust),
+                http_client=self._session,
                 instance_discovery=False,
             )
         result: Mapping[str, Any] = self._client.acquire_token_for_client([scope], claims_challenge=claims)

@@ -25,7 +25,7 @@ from shared.azure.storage import Storage
 from shared.azure.work_queue import WorkQueue, WorkStep
 from shared.errors import SettingsInvalid, StorageError
 from shared.model import RunId
-from shared.settings import IdentitySettings, load_storage
+from shared.settings import IdentitySettings, TrustSettings, load_storage, load_trust
 
 STORAGE_SCOPE = "https://storage.azure.com/.default"
 
@@ -253,6 +253,10 @@ def tls_account(authority: CertificateAuthority) -> Iterator[Azurite]:
         yield account
 
 
+def trusting(ca: CertificateAuthority) -> TrustSettings:
+    return load_trust({"REQUESTS_CA_BUNDLE": str(ca.ca_file)})
+
+
 def by_uris(account: Azurite, environ: dict[str, str]) -> dict[str, str]:
     return {
         **environ,
@@ -266,7 +270,7 @@ def test_storage_by_its_uris_works_with_the_managed_identity_over_tls(
     tls_account: Azurite, environ: dict[str, str], authority: CertificateAuthority
 ) -> None:
     settings = load_storage(by_uris(tls_account, environ))
-    storage = Storage(settings, credential_from(environ), ca_bundle=str(authority.ca_file))
+    storage = Storage(settings, credential_from(environ), trust=trusting(authority))
     etag = storage.table("runs").insert({"PartitionKey": "p", "RowKey": "r", "value": 1})
     assert etag is not None
     assert storage.table("runs").replace({"PartitionKey": "p", "RowKey": "r", "value": 2}, etag) is not None
@@ -276,20 +280,11 @@ def test_storage_by_its_uris_works_with_the_managed_identity_over_tls(
     storage.close()
 
 
-def test_the_ca_of_the_environment_is_honoured(
+def test_a_ca_that_only_the_process_names_is_not_trusted(
     tls_account: Azurite, environ: dict[str, str], authority: CertificateAuthority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority.ca_file))
-    storage = Storage(load_storage(by_uris(tls_account, environ)), credential_from(environ))
-    storage.ping()
-    storage.close()
-
-
-def test_an_untrusted_certificate_is_refused(
-    tls_account: Azurite, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, str(authority.ca_file))
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     storage = Storage(load_storage(by_uris(tls_account, environ)), credential_from(environ))
     with pytest.raises(StorageError, match="not trusted") as caught:
@@ -303,7 +298,7 @@ def test_an_identity_without_token_is_a_storage_error_that_names_it(
 ) -> None:
     monkeypatch.setenv("IDENTITY_HEADER", "wrong")
     found = credential_from({**environ, "IDENTITY_HEADER": "wrong"})
-    storage = Storage(load_storage(by_uris(tls_account, environ)), found, ca_bundle=str(authority.ca_file))
+    storage = Storage(load_storage(by_uris(tls_account, environ)), found, trust=trusting(authority))
     with pytest.raises(StorageError, match="managed identity got no token") as caught:
         storage.ping()
     assert caught.value.kind == "sign-in"

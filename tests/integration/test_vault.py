@@ -21,6 +21,7 @@ from shared.azure.identity import credential_from
 from shared.azure.transport import LONGEST_WAIT
 from shared.azure.vault import Secret, Vault
 from shared.errors import VaultError
+from shared.settings import TrustSettings, load_trust
 
 
 @pytest.fixture(scope="module")
@@ -74,11 +75,15 @@ def simulated(
     server.stop()
 
 
+def trusting(ca: CertificateAuthority) -> TrustSettings:
+    return load_trust({"REQUESTS_CA_BUNDLE": str(ca.ca_file)})
+
+
 @pytest.fixture
 def vault(
     simulated: tuple[SimulatedVault, str], credential: TokenCredential, authority: CertificateAuthority
 ) -> Iterator[Vault]:
-    vault = Vault(simulated[1], credential, ca_bundle=str(authority.ca_file))
+    vault = Vault(simulated[1], credential, trust=trusting(authority))
     yield vault
     vault.close()
 
@@ -143,10 +148,13 @@ def test_a_vault_that_is_not_there_is_unreachable(credential: TokenCredential, m
 
 
 def test_a_vault_with_an_untrusted_certificate_is_not_asked(
-    simulated: tuple[SimulatedVault, str], credential: TokenCredential, monkeypatch: pytest.MonkeyPatch
+    simulated: tuple[SimulatedVault, str],
+    credential: TokenCredential,
+    authority: CertificateAuthority,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        monkeypatch.delenv(name, raising=False)
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):  # of the process, which is not asked
+        monkeypatch.setenv(name, str(authority.ca_file))
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     vault = Vault(simulated[1], credential)
     with pytest.raises(VaultError, match="not trusted") as caught:
@@ -160,7 +168,7 @@ def test_an_identity_without_token_is_named(
 ) -> None:
     monkeypatch.setenv("IDENTITY_HEADER", "wrong-header")
     credential = credential_from({"IDENTITY_ENDPOINT": "http://127.0.0.1/other", "IDENTITY_HEADER": "wrong-header"})
-    vault = Vault(simulated[1], credential, ca_bundle=str(authority.ca_file))
+    vault = Vault(simulated[1], credential, trust=trusting(authority))
     with pytest.raises(VaultError, match="managed identity got no token") as caught:
         vault.secret("citrix-emea")
     assert caught.value.kind == "sign-in"
@@ -226,7 +234,7 @@ def test_patience_with_a_vault_has_bounds(
     waits: list[float] = []
     monkeypatch.setattr("time.sleep", waits.append)
     broken = open_misbehaving(status)
-    vault = Vault(broken.server.url, credential, ca_bundle=str(authority.ca_file))
+    vault = Vault(broken.server.url, credential, trust=trusting(authority))
     with pytest.raises(VaultError, match="citrix-emea") as caught:
         vault.secret("citrix-emea")
     assert (caught.value.kind, caught.value.retryable) == (kind, retryable)
@@ -240,7 +248,7 @@ def test_a_challenge_of_another_host_gets_no_token(
     open_misbehaving: Callable[..., Misbehaving], authority: CertificateAuthority, credential: TokenCredential
 ) -> None:
     broken = open_misbehaving(200, "https://vault.attacker.example")
-    vault = Vault(broken.server.url, credential, ca_bundle=str(authority.ca_file))
+    vault = Vault(broken.server.url, credential, trust=trusting(authority))
     with pytest.raises(VaultError, match="Correct KEY_VAULT_URL") as caught:
         vault.secret("citrix-emea")
     assert caught.value.kind == "misconfigured"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import base64
 import json
 
 import pytest
@@ -224,14 +225,50 @@ def test_an_adapter_mounted_for_one_host_takes_its_calls() -> None:
         ("x" * 300, "x" * 200 + "…"),
         ("CWSAuth bearer=abc.def rest", "CWSAuth bearer=*** rest"),
         ("Authorization: Basic dXNlcjpwdw==", "Authorization: Basic ***"),
-        ('{"clientSecret": "abc"}', '{"clientSecret": ***'),
+        ('{"clientSecret": "abc"}', '{"clientSecret": ***}'),
+        ('client_secret="my secret value" is wrong', "client_secret=*** is wrong"),
+        ("password is 'hunter2'", "password is ***"),
+        ("see https://u:p@ss@h.example/x?y=1", "see https://***@h.example/x?y=1"),
+        ("see https://h.example/x for ops@corp.example", "see https://h.example/x for ops@corp.example"),
         ("password=hunter2", "password=***"),
         ("token eyJhbGciOi.eyJzdWI.sig here", "token *** here"),
         (None, ""),
     ],
 )
 def test_what_a_vendor_said_is_cut_and_scrubbed(said: object, shown: str) -> None:
-    assert excerpt(said) == shown
+    assert excerpt(said, ()) == shown
+
+
+KNOWN = "p w/ä+\"'<&"
+
+
+@pytest.mark.parametrize(
+    "spelt",
+    [
+        pytest.param(KNOWN, id="as-it-is"),
+        pytest.param("p  \n w/ä+\"'<&", id="wrapped"),
+        pytest.param("p%20w%2F%C3%A4%2B%22%27%3C%26", id="percent-encoded"),
+        pytest.param("p%20w%2f%c3%a4%2b%22%27%3c%26", id="percent-encoded-in-lower-case"),
+        pytest.param("p+w%2F%C3%A4%2B%22%27%3C%26", id="as-a-form-has-it"),
+        pytest.param("p w/ä+\\\"'<&", id="inside-json"),
+        pytest.param("p w/\\u00e4+\\\"'<&", id="inside-ascii-json"),
+        pytest.param("p w/ä+&quot;&#x27;&lt;&amp;", id="inside-html"),
+        pytest.param(base64.b64encode(KNOWN.encode()).decode(), id="base64"),
+    ],
+)
+def test_a_known_secret_is_hidden_however_it_is_spelt(spelt: str) -> None:
+    shown = excerpt(f"you sent {spelt}, which is wrong", (KNOWN,))
+    assert shown.startswith("you sent ***")
+    assert shown.endswith(", which is wrong")
+
+
+def test_of_two_known_secrets_the_longer_goes_first_and_before_the_cut() -> None:
+    assert excerpt("svc:hunter2 and hunter2", ("hunter2", "svc:hunter2", "")) == "*** and ***"
+    assert "hunter" not in excerpt("x" * 196 + "hunter2", ("hunter2",))
+
+
+def test_a_very_short_secret_is_hidden_as_a_word_alone() -> None:
+    assert excerpt("invalid client id", ("id",)) == "invalid client ***"
 
 
 def test_a_session_says_who_it_is_and_reads_nothing_from_the_process(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -126,10 +126,25 @@ def test_profiles_have_a_default_folder() -> None:
     assert load({**ON_AZURE, "REALIGN_PROFILES": "elsewhere"}).profiles.folder == "elsewhere"
 
 
-def test_the_ca_bundle_comes_from_either_variable(tmp_path: Path) -> None:
-    pem = tmp_path / "ca.pem"
-    pem.write_text("PEM", encoding="ascii")
-    assert load({**ON_AZURE, "SSL_CERT_FILE": str(pem)}).trust.ca_bundle == str(pem)
-    assert load({**ON_AZURE, "REQUESTS_CA_BUNDLE": str(pem)}).trust.ca_bundle == str(pem)
-    assert load_identity({**LAPTOP, "REQUESTS_CA_BUNDLE": str(pem)}).ca_bundle == str(pem)
-    assert load(ON_AZURE).trust.ca_bundle is None
+def test_the_ca_bundle_comes_from_either_variable_and_the_first_wins(tmp_path: Path) -> None:
+    first, second = str(tmp_path / "first.pem"), str(tmp_path / "second.pem")
+    for path in (first, second):
+        Path(path).write_text("PEM", encoding="ascii")
+    assert load({**ON_AZURE, "SSL_CERT_FILE": second}).trust.variables == {"SSL_CERT_FILE": second}
+    both = {"REQUESTS_CA_BUNDLE": first, "SSL_CERT_FILE": second, "CURL_CA_BUNDLE": second}
+    assert load({**ON_AZURE, **both}).trust.variables == {"REQUESTS_CA_BUNDLE": first}
+    assert load_identity({**LAPTOP, **both}).trust.variables == {"REQUESTS_CA_BUNDLE": first}
+    assert load(ON_AZURE).trust.variables == {}
+
+
+def test_proxies_are_kept_as_they_are_named_and_show_in_no_repr() -> None:
+    proxies = {"https_proxy": "http://u:s3cret@low:1", "HTTPS_PROXY": "http://up:1", "NO_PROXY": "10.0.0.0/8"}
+    settings = load({**LAPTOP, **STORED, **proxies, "HTTP_PROXY": "  "})
+    assert settings.trust.variables == proxies
+    assert settings.identity.trust == settings.trust
+    assert hash(settings.identity) == hash(load_identity({**LAPTOP, **proxies}))
+    assert "s3cret" not in repr(settings)
+
+
+def test_a_managed_identity_gets_no_proxy() -> None:
+    assert load({**ON_AZURE, "HTTP_PROXY": "http://proxy:1"}).identity.trust.variables == {}
