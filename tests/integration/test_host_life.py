@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -63,6 +65,36 @@ def refusal(tmp_path: Path, app: str | None, host_json: str | None = '{"version"
             id="a-constraint-not-served",
         ),
         pytest.param(
+            APP + "@app.route(route='x')\ndef one(req, context: int): ...\n",
+            "{}",
+            "must be annotated as azure.functions.Context",
+            id="a-context-that-is-none",
+        ),
+        pytest.param(
+            APP + "@app.route(route='x')\ndef one(req) -> func.HttpResponse | None: ...\n",
+            "{}",
+            "is no type; Azure takes one class",
+            id="a-union-as-return-annotation",
+        ),
+        pytest.param(
+            APP + "@app.route(route='x')\ndef one(req) -> 'Nowhere': ...\n",
+            "{}",
+            "its annotations can't be read: name 'Nowhere'",
+            id="an-annotation-of-nothing",
+        ),
+        pytest.param(
+            APP + "@app.route(route='x', trigger_arg_name='the_req')\ndef one(the_req): ...\n",
+            "{}",
+            "the binding the_req has an underscore",
+            id="an-underscore-in-a-binding",
+        ),
+        pytest.param(
+            APP + "@app.route(route='Admin/x')\ndef one(req): ...\n",
+            "{}",
+            "begins with admin or runtime",
+            id="a-reserved-route",
+        ),
+        pytest.param(
             APP + "@app.blob_trigger(arg_name='b', path='p', connection='c')\ndef one(b): ...\n",
             "{}",
             "does not serve blobTrigger",
@@ -80,6 +112,47 @@ def test_a_timer_that_is_fired_by_hand_runs_at_once(tmp_path: Path) -> None:
     with host(tmp_path) as running:
         assert running.post("/admin/functions/yearly", json={"input": "x"}).status_code == 202
         assert eventually(lambda: running.journal(timer="yearly")) == [{"timer": "yearly", "past_due": False}]
+
+
+def test_two_functions_may_share_a_route(tmp_path: Path) -> None:
+    two = "@app.route(route='same', auth_level='ANONYMOUS')\ndef {0}(req) -> str:\n    return '{0}'\n"
+    (tmp_path / "function_app.py").write_text(APP + two.format("b") + two.format("a"), "utf-8")
+    (tmp_path / "host.json").write_text("{}", "utf-8")
+    with host(tmp_path, app=tmp_path) as running:
+        assert running.get("/api/same").text == "a"
+
+
+def remember(folder: Path, function: str, last: datetime) -> None:
+    folder.mkdir()
+    (folder / f"{function}.json").write_text(json.dumps({"last": last.isoformat()}), "utf-8")
+
+
+def remembered(folder: Path, function: str) -> datetime:
+    return datetime.fromisoformat(json.loads((folder / f"{function}.json").read_text("utf-8"))["last"])
+
+
+def test_an_occurrence_that_was_missed_is_made_up_for_once(tmp_path: Path) -> None:
+    status = tmp_path / "status"
+    remember(status, "yearly", datetime.now(UTC) - timedelta(days=800))
+    late = {"timer": "yearly", "past_due": True}
+    for _ in range(2):
+        with host(tmp_path, SANDBOX_TIMER_STATUS=str(status)) as running:
+            eventually(lambda: remembered(status, "yearly") > datetime.now(UTC) - timedelta(minutes=1))
+            eventually(lambda: (status / "scheduled.json").exists())
+            assert running.terminate() == 0
+            assert running.journal(timer="yearly") == [late]
+    assert running.journal(timer="scheduled") == []
+
+
+def test_a_timer_that_is_fired_by_hand_has_not_had_its_occurrence(tmp_path: Path) -> None:
+    status = tmp_path / "status"
+    with host(tmp_path, SANDBOX_TIMER_STATUS=str(status)) as running:
+        eventually(lambda: (status / "yearly.json").exists())
+        before = remembered(status, "yearly")
+        running.post("/admin/functions/yearly")
+        eventually(lambda: running.journal(timer="yearly"))
+        assert running.terminate() == 0
+    assert remembered(status, "yearly") == before
 
 
 def test_firing_what_does_not_exist_is_a_404(tmp_path: Path) -> None:

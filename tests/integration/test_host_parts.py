@@ -12,6 +12,7 @@ from sandbox.host.host_json import HostConfig, MessageEncoding, QueueOptions
 from sandbox.host.invoking import thread_count
 from sandbox.host.problems import FunctionError, HostError
 from sandbox.host.queues import BackOff
+from sandbox.host.timer_status import TimerStatus, monitored
 
 REPOSITORY = Path(__file__).parents[2]
 NOON = datetime(2026, 3, 4, 12, 0, 0, tzinfo=UTC)  # a Wednesday
@@ -95,6 +96,38 @@ def test_a_schedule_gives_the_next_time_in_utc(expression: str, due: datetime) -
 def test_what_is_not_ncrontab_is_refused(expression: str) -> None:
     with pytest.raises(FunctionError, match="not NCRONTAB"):
         schedule.next_occurrence(expression)
+
+
+def test_a_timer_misses_what_its_schedule_named_since_it_was_served_last(tmp_path: Path) -> None:
+    status = TimerStatus(tmp_path / "new", "t", schedule.next_occurrence("0 0 3 * * *"))
+    assert not status.missed(NOON), "never seen before: served from now on"
+    assert not status.missed(NOON + timedelta(hours=14))
+    assert status.missed(NOON + timedelta(hours=15))
+    status.record(NOON + timedelta(hours=15))
+    assert not status.missed(NOON + timedelta(hours=16))
+    assert TimerStatus(tmp_path / "new", "u", schedule.next_occurrence("0 0 3 * * *")).missed(NOON) is False
+
+
+def test_a_timer_status_that_cannot_be_read_counts_as_none(tmp_path: Path) -> None:
+    (tmp_path / "t.json").write_text("[]", "utf-8")
+    status = TimerStatus(tmp_path, "t", schedule.next_occurrence("* * * * * *"))
+    assert not status.missed(NOON)
+    assert status.missed(NOON + timedelta(seconds=2))
+
+
+@pytest.mark.parametrize(
+    ("expression", "use_monitor", "expected"),
+    [
+        pytest.param("*/30 * * * * *", None, False, id="under-a-minute"),
+        pytest.param("0 * * * * *", None, True, id="a-minute"),
+        pytest.param("0 0 3 * * *", False, False, id="switched-off"),
+        pytest.param("*/30 * * * * *", True, True, id="switched-on"),
+    ],
+)
+def test_a_timer_is_monitored_from_a_minute_up_unless_it_says_otherwise(
+    expression: str, use_monitor: bool | None, expected: bool
+) -> None:
+    assert monitored(use_monitor, schedule.next_occurrence(expression), NOON) is expected
 
 
 def test_a_binding_names_app_settings_between_percent_signs() -> None:

@@ -7,14 +7,16 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from azure.storage.queue import QueueClient, QueueServiceClient, TextBase64EncodePolicy
 
-from sandbox.azurite import Azurite
+from sandbox.azurite import ACCOUNT, Azurite
 from sandbox.calls import Calls
 from sandbox.certificates import CertificateAuthority
+from sandbox.faults import Faults
 from sandbox.host.host_json import MessageEncoding, QueueOptions
 from sandbox.host.invoking import Invoker
 from sandbox.host.loading import LoadedFunction, QueueTrigger
@@ -22,6 +24,7 @@ from sandbox.host.queues import QueueListener
 from sandbox.host.trigger_queue import TriggerQueue, service
 from sandbox.identity import PATH, Identity
 from sandbox.server import Background, Server
+from sandbox.storage_proxy import StorageProxy
 from tests.integration.host_app.running import RunningHost, eventually, host
 
 
@@ -108,15 +111,33 @@ def test_no_more_messages_run_at_once_than_the_batch_holds(tmp_path: Path, stora
         assert max(entry["running"] for entry in running.journal(queue=None)) == 2
 
 
+@contextmanager
+def counted(azurite: Azurite) -> Iterator[tuple[str, Calls]]:
+    """A connection string whose queue service counts its calls."""
+    calls, background = Calls(), Background()
+    server = Server(background, StorageProxy("queue", azurite.queue_url, Faults(), calls).app, None)
+    server.start()
+    try:
+        yield azurite.connection_string.replace(azurite.queue_url.rsplit("/", 1)[0], server.url), calls
+    finally:
+        server.stop()
+        background.stop()
+
+
 def test_a_queue_that_does_not_exist_is_waited_for_and_not_created(
-    running: RunningHost, queue: QueueClient, account: QueueServiceClient
+    tmp_path: Path, azurite: Azurite, queue: QueueClient, account: QueueServiceClient
 ) -> None:
-    assert running.get("/api/echo/1").status_code == 200
-    assert not exists(account, queue)
-    queue.create_queue()
-    queue.send_message("late")
-    eventually(lambda: running.journal(queue="late"))
-    assert "can't be read" not in running.log()
+    messages = f"/{ACCOUNT}/{queue.queue_name}/messages"
+    with (
+        counted(azurite) as (text, calls),
+        host(tmp_path, AzureWebJobsStorage=text, SAMPLE_QUEUE=queue.queue_name) as running,
+    ):
+        eventually(lambda: calls.count("storage/queue", "GET", messages) >= 2)
+        assert not exists(account, queue)
+        queue.create_queue()
+        queue.send_message("late")
+        eventually(lambda: running.journal(queue="late"))
+        assert "can't be read" not in running.log()
 
 
 def test_a_property_named_like_metadata_replaces_it(running: RunningHost, queue: QueueClient) -> None:

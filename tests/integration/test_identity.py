@@ -170,7 +170,8 @@ class Tenant:
     async def _token(self, request: web.Request) -> web.Response:
         self.forms.append(dict(parse_qsl((await request.read()).decode())))
         if self.refuses:
-            text = "AADSTS7000215: Invalid client secret provided.\r\nTrace ID: 1"
+            said = self.forms[-1].get("client_secret")
+            text = f"AADSTS7000215: Invalid client secret {said} provided.\r\nTrace ID: 1"
             return web.json_response({"error": "invalid_client", "error_description": text}, status=401)
         return web.json_response({"access_token": "sp-token", "expires_in": 3599, "token_type": "Bearer"})
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Callable
 from urllib.parse import quote
@@ -206,10 +205,16 @@ def test_catalogs_and_groups_come_with_their_folders(citrix: CitrixCaller) -> No
         ("EMEA\\Persistent W11", "EMEA\\"),
         ("EMEA\\Pooled W11", "EMEA\\"),
     ]
-    assert sum(each["TotalCount"] for each in catalogs) == len(citrix.site.machines)
+    assert not {"TotalCount", "Scopes", "JobsInProgress"} & set(catalogs[0])
+    asked = citrix.get("/MachineCatalogs", params={"fields": "TotalCount,Scopes,JobsInProgress"}).json()["Items"]
+    assert sum(each["TotalCount"] for each in asked) == len(citrix.site.machines)
+    assert [(each["Scopes"], each["JobsInProgress"]) for each in asked] == [([], [])] * 2
     pages = citrix.pages("/MachineCatalogs", limit=1, fields="FullName")
     assert [set(page["Items"][0]) for page in pages] == [{"Id", "Name", "FullName"}] * 2
     assert citrix.get("/MachineCatalogs", params={"adminFolder": "APAC"}).json()["Items"] == []
+    folder = catalogs[0]["AdminFolder"]["Id"]
+    for wanted in (folder, "EMEA", "emea|"):
+        assert len(citrix.get("/MachineCatalogs", params={"adminFolder": wanted}).json()["Items"]) == 2
     groups = citrix.get("/DeliveryGroups").json()["Items"]
     assert [each["FullName"] for each in groups] == ["EMEA\\W11 Desktops"]
 
@@ -239,21 +244,63 @@ def test_a_reset_is_counted_and_shows_the_power_states_anew(citrix: CitrixCaller
     assert citrix.call("POST", f"/hypervisors/{uuid.uuid4()}/$resetConnection").status_code == 404
 
 
-def test_a_path_that_does_not_exist_is_error_data_too(citrix: CitrixCaller) -> None:
+def test_a_path_that_does_not_exist_is_error_data_with_a_transaction_id(citrix: CitrixCaller) -> None:
     answer = citrix.session.get(f"{citrix.base}/NoSuchThing", timeout=20)
     assert (answer.status_code, bool(answer.json()["SdkErrorId"])) == (404, True)
+    assert uuid.UUID(answer.headers["Citrix-TransactionId"])
 
 
-def test_ten_thousand_machines_come_in_ten_quick_pages(sandbox_for: Start, citrix_of: CitrixOf) -> None:
-    citrix = citrix_of(sandbox_for(large_world(10_000)))
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_who_may_not_read_is_not_told_which_paths_exist(citrix: CitrixCaller, method: str) -> None:
+    del citrix.session.headers["Authorization"]
+    answer = citrix.session.request(method, f"{citrix.base}/NoSuchThing", timeout=20)
+    assert answer.status_code == 401
+    assert answer.json()["type"] == "https://errors-api.cloud.com/common/authentication"
+
+
+def test_machines_are_narrowed_by_session_support_and_none_is_without_a_catalog(citrix: CitrixCaller) -> None:
+    pooled = next(each for each in citrix.site.catalogs.values() if each.provisioning == "MCS")
+    pooled.session_support = "MultiSession"
+    multi = [each.id for each in citrix.site.machines.values() if each.catalog_id == pooled.id]
+    listed = citrix.get("/Machines", params={"sessionSupport": "MultiSession", "fields": "SessionSupport"}).json()
+    assert [each["Id"] for each in listed["Items"]] == multi != []
+    assert {each["SessionSupport"] for each in listed["Items"]} == {"MultiSession"}
+    single = citrix.get("/Machines", params={"sessionSupport": "SingleSession", "fields": "Id"}).json()["Items"]
+    assert len(single) == len(citrix.site.machines) - len(multi)
+    assert citrix.get("/Machines", params={"configured": "false"}).json()["Items"] == []
+    assert citrix.get("/Machines", params={"sessionSupport": "Both"}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        pytest.param({"Content-Type": "application/json"}, 400, id="not-a-form"),
+        pytest.param({"Content-Type": None}, 400, id="no-type"),
+        pytest.param({"Accept": "text/html"}, 406, id="not-json-wanted"),
+    ],
+)
+def test_the_token_service_takes_a_form_and_answers_json(
+    sandbox: Sandbox, headers: dict[str, str | None], status: int
+) -> None:
+    caller = CitrixCaller(sandbox)
+    form = f"grant_type=client_credentials&client_id={caller.site.client_id}&client_secret={caller.site.client_secret}"
+    url = f"{caller.url}/cctrustoauth2/{caller.site.customer_id}/tokens/clients"
+    form_type = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert caller.session.post(url, data=form, headers=form_type, timeout=20).status_code == 200
+    answer = caller.session.post(url, data=form, headers={**form_type, **headers}, timeout=20)  # type: ignore[dict-item]
+    assert (answer.status_code, bool(answer.json()["SdkErrorId"])) == (status, True)
+
+
+def test_ten_thousand_machines_come_in_ten_pages(sandbox_for: Start, citrix_of: CitrixOf) -> None:
+    sandbox = sandbox_for(large_world(10_000))
+    citrix = citrix_of(sandbox)
     query = {"limit": 1_000, "fields": "Id,Name,DnsName,ProvisioningType,Hosting,MachineCatalog,DeliveryGroup"}
     url = f"{citrix.base}/Machines"
-    began = time.perf_counter()
     body = citrix.session.get(url, params=query, timeout=20).json()
-    pages = 1
+    seen = {item["Id"] for item in body["Items"]}
     while body["ContinuationToken"]:
         again = query | {"continuationToken": body["ContinuationToken"]}
         body = citrix.session.get(url, params=again, timeout=20).json()
-        pages += 1
-    assert pages == 10
-    assert time.perf_counter() - began < 3.0
+        seen |= {item["Id"] for item in body["Items"]}
+    assert len(seen) == 10_000
+    assert sandbox.calls.count("citrix", "GET", "/Machines") == 10

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import time
+import uuid
 from collections.abc import Callable
 
 import pytest
 import requests
 from azure.core.exceptions import HttpResponseError
 from azure.data.tables import TableServiceClient
+from azure.storage.queue import QueueClient
 
-from sandbox.faults import DEFAULT_CALLS, NOT_YET, Faults, UnknownFault
+from sandbox.faults import DEFAULT_CALLS, NOT_YET, Faults, UnavailableFault, UnknownFault
 from sandbox.sandbox import DefectiveSandbox, Sandbox
 from sandbox.scenario import load
 from tests.integration.callers import V2, V3, CitrixCaller, PrismCaller
@@ -42,6 +45,12 @@ def test_a_fault_of_a_later_release_says_so(name: str) -> None:
         Faults().set(name)
 
 
+@pytest.mark.parametrize("value", ["1@soon", "1@", "0@1"])
+def test_a_time_to_come_back_that_makes_no_sense_is_refused(value: str) -> None:
+    with pytest.raises(UnknownFault, match="takes"):
+        Faults().set("citrix-429", value)
+
+
 @pytest.mark.parametrize("value", ["0", "-1", "paris:many", "a:b:c"])
 def test_a_value_that_makes_no_sense_is_refused(value: str) -> None:
     with pytest.raises(UnknownFault, match="takes"):
@@ -57,9 +66,27 @@ def test_citrix_429_hits_the_next_calls_and_then_stops(sandbox: Sandbox, citrix_
     citrix = citrix_of(sandbox)
     sandbox.faults.set("citrix-429", 2)
     answer = citrix.get("/Me")
-    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "1")
+    assert (answer.status_code, "Retry-After" in answer.headers) == (429, False)
+    assert uuid.UUID(answer.headers["Citrix-TransactionId"])
     assert statuses(citrix, 2) == [429, 200]
     assert sandbox.faults.fired("citrix-429") == 2
+
+
+def test_citrix_429_says_when_to_come_back_if_it_is_told_to(sandbox: Sandbox, citrix_of: CitrixOf) -> None:
+    citrix = citrix_of(sandbox)
+    sandbox.faults.set("citrix-429", "read:1@7")
+    answer = citrix.get("/Me")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "7")
+    assert statuses(citrix, 1) == [200]
+
+
+def test_citrix_drop_is_kept_for_a_call_that_was_executed(sandbox: Sandbox, citrix_of: CitrixOf) -> None:
+    citrix = citrix_of(sandbox)
+    sandbox.faults.set("citrix-drop")
+    sandbox.faults.set("citrix-429", 1)
+    assert statuses(citrix, 1) == [429]
+    with pytest.raises(requests.ConnectionError):
+        citrix.get("/Me")
 
 
 def test_citrix_502_comes_from_a_gateway_without_json(sandbox: Sandbox, citrix_of: CitrixOf) -> None:
@@ -106,6 +133,13 @@ def test_prism_500_hits_the_named_prism_until_it_is_cleared(sandbox: Sandbox, pr
     assert amsterdam.get(f"{V2}/cluster").status_code == 200
     sandbox.faults.clear("prism-500")
     assert paris.get(f"{V2}/cluster").status_code == 200
+
+
+def test_prism_500_of_a_central_comes_from_the_central(sandbox_for: Start, prism_of: PrismOf) -> None:
+    sandbox = sandbox_for("central-v3")
+    sandbox.faults.set("prism-500")
+    answer = prism_of(sandbox, "central").get(f"{V3}/users/me")
+    assert (answer.status_code, answer.json()["state"], answer.headers["X-Ntnx-Env"]) == (500, "ERROR", "pc")
 
 
 def test_prism_truncated_breaks_a_list_off_in_its_middle(sandbox: Sandbox, prism_of: PrismOf) -> None:
@@ -167,6 +201,25 @@ def test_storage_busy_answers_503_and_then_passes_everything_on(sandbox_for: Sta
         table.submit_transaction(operations)  # type: ignore[arg-type]
         assert len(list(table.list_entities())) == 20
     assert sandbox.faults.fired("storage-busy") == 2
+
+
+def test_a_busy_queue_answers_in_the_xml_of_its_service(sandbox_for: Start, caplog: pytest.LogCaptureFixture) -> None:
+    sandbox = sandbox_for("healthy", storage_proxy=True)
+    sandbox.faults.set("storage-busy", "queue:1")
+    text = sandbox.environ["AzureWebJobsStorage"]
+    with QueueClient.from_connection_string(text, "busy1", retry_total=0, api_version="2025-11-05") as queue:
+        with pytest.raises(HttpResponseError, match="The server is busy") as caught:
+            queue.create_queue()
+        assert (caught.value.status_code, caught.value.error_code) == (503, "ServerBusy")
+        queue.create_queue()
+        queue.delete_queue()
+    assert [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING] == []
+
+
+def test_storage_busy_is_refused_where_storage_is_reached_directly(sandbox: Sandbox) -> None:
+    with pytest.raises(UnavailableFault, match="without a proxy"):
+        sandbox.faults.set("storage-busy")
+    assert not sandbox.faults.is_on("storage-busy")
 
 
 def test_latency_delays_every_call(sandbox_for: Start, citrix_of: CitrixOf) -> None:

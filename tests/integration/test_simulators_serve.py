@@ -15,9 +15,12 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
+from azure.core.exceptions import HttpResponseError
+from azure.data.tables import TableServiceClient
 
 from sandbox.host_process import HostError, HostProcess
 from sandbox.sandbox import Sandbox
+from sandbox.serve import admin_app
 
 ROOT = Path(__file__).parents[2]
 ENDED_SECONDS = 20.0
@@ -98,6 +101,25 @@ def test_the_admin_route_sets_and_clears_faults_and_shows_calls(serve: Callable[
         refused = session.post(f"{admin}/faults", json=body, timeout=20)
         assert (refused.status_code, text in refused.json()["error"]) == (400, True)
     assert session.get(f"{admin}/calls", timeout=20).json()["defects"] == []
+
+
+def test_storage_busy_strikes_when_it_is_set_while_serve_runs(serve: Callable[..., Served]) -> None:
+    served = serve("--scenario", "healthy")
+    admin, session = served.where["admin"], served.session
+    assert session.post(f"{admin}/faults", json={"name": "storage-busy", "value": "table:1"}, timeout=20).ok
+    with TableServiceClient.from_connection_string(served.where["storage"], retry_total=0) as tables:
+        with pytest.raises(HttpResponseError, match="busy"):
+            tables.create_table("busy1")
+        tables.create_table("busy1")
+    rows = session.get(f"{admin}/faults", timeout=20).json()["items"]
+    assert [(row["name"], row["on"], row["fired"]) for row in rows] == [("storage-busy", False, 1)]
+
+
+def test_the_admin_route_says_which_fault_this_sandbox_cannot_play(sandbox_for: Callable[..., Sandbox]) -> None:
+    sandbox = sandbox_for("healthy")
+    admin = sandbox.serve(admin_app(sandbox)).url
+    answer = requests.post(f"{admin}/faults", json={"name": "storage-busy"}, timeout=20)
+    assert (answer.status_code, "without a proxy" in answer.json()["error"]) == (409, True)
 
 
 def test_a_killed_serve_leaves_nothing_running(serve: Callable[..., Served]) -> None:

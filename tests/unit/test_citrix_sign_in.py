@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import Any
 from urllib.parse import parse_qs
@@ -191,6 +192,22 @@ def test_a_refused_client_is_an_error_that_says_what_to_do(reply: Reply, words: 
     assert caught.value.kind == "sign-in"
     assert "s3cret" not in repr(caught.value)
     assert len(answers.requests) == 1
+
+
+@pytest.mark.parametrize("status", [200, 400, 401])
+@pytest.mark.parametrize(
+    "words", ["Invalid client secret s3cret/+== provided", "client_secret=s3cret%2F%2B%3D%3D", "no client id-1"]
+)
+def test_what_the_sign_in_sent_is_not_shown_when_it_is_echoed(
+    words: str, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    token, _, _ = signing(Reply({"error": "invalid_client", "error_description": words}, status=status))
+    with pytest.raises(CitrixError, match=r"\*\*\*") as caught:
+        sign(token)
+    shown = f"{caught.value} {caught.value!r} {caplog.text}"
+    assert "s3cret" not in shown
+    assert "id-1" not in shown
 
 
 def test_a_sign_in_that_gets_no_answer_is_an_error_that_names_the_host() -> None:

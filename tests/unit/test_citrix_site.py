@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from itertools import count
@@ -17,7 +18,7 @@ from shared.citrix.sign_in import CloudCredential, CloudToken
 from shared.citrix.site import CitrixSite, SiteIdentity, read_site
 from shared.errors import CitrixError
 from shared.model import Folder, Hosting, HostingConnection, Machine, Provisioning
-from tests.unit.answers import Reply, answering, quick
+from tests.unit.answers import Answers, Reply, answering, quick
 
 ORIGIN = "https://api.cloud.com"
 ME = {"Customers": [{"Id": "acme", "Name": None, "Sites": [{"Id": "site-1", "Name": "cloudxdsite"}]}]}
@@ -297,6 +298,47 @@ def test_a_failure_is_a_sentence_with_a_remedy(reply: Reply | Exception, kind: s
     assert caught.value.kind == kind
     assert "s3cret" not in str(caught.value)
     assert "t-1" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "secret"),
+    [
+        pytest.param("Invalid client secret s3cret+x provided", "s3cret+x", id="client-secret"),
+        pytest.param("form was client_secret=s3cret%2Bx&a=b", "s3cret%2Bx", id="form"),
+        pytest.param("Client 4d6f-a1 may not do this", "4d6f-a1", id="client-id"),
+        pytest.param("The credential tok-1 is not known here", "tok-1", id="token"),
+    ],
+)
+def test_a_secret_that_citrix_echoes_is_not_shown(words: str, secret: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+
+    def answer(request: requests.PreparedRequest) -> Reply:
+        if "/cctrustoauth2/" in str(request.url):
+            return Reply({"access_token": "tok-1", "expires_in": "3600"})
+        return Reply({"detail": words}, status=503, headers={"Citrix-TransactionId": words})
+
+    session, _ = answering(answer)
+    token = CloudToken(session, ORIGIN, "acme", CloudCredential("citrix-emea", "4d6f-a1", "s3cret+x"))
+    site = CitrixSite(session, ORIGIN, "acme", token, None, limits=quick)
+    with pytest.raises(CitrixError, match=r"\*\*\*") as caught:
+        site.discover()
+    assert secret not in f"{caught.value} {caught.value!r} {caught.value.transaction_id} {caplog.text}"
+
+
+def test_the_token_that_was_sent_is_not_shown_when_another_thread_has_renewed_it() -> None:
+    session, _ = answering(always(Reply()))
+    token = CloudToken(session, ORIGIN, "acme", CloudCredential("citrix-emea", "4d6f-a1", "s3cret+x"))
+    issued = iter(("tok-1", "tok-2"))
+
+    def answer(request: requests.PreparedRequest) -> Reply:
+        if "/cctrustoauth2/" in str(request.url):
+            return Reply({"access_token": next(issued), "expires_in": "3600"})
+        token.renew(str(request.headers["Authorization"]))
+        return Reply({"detail": "tok-1 is too old"}, status=400)
+
+    session.mount("https://", Answers(answer))
+    with pytest.raises(CitrixError, match=r"\*\*\* is too old"):
+        CitrixSite(session, ORIGIN, "acme", token, None, limits=quick).discover()
 
 
 def test_a_frozen_site_is_reported_and_not_woken() -> None:

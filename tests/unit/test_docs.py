@@ -13,6 +13,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 import pytest
 from pydantic import BaseModel
 
+from sandbox import faults, scenario
 from shared import errors
 from shared.model import Confidence, FindingKind, ReadStatus
 from shared.profile import Profile
@@ -194,6 +195,33 @@ def test_every_word_of_the_shapes_is_explained_somewhere() -> None:
     assert [status for status in ReadStatus if f"| `{status}` | " not in doc("troubleshooting.md")] == []
     every = "".join(path.read_text(encoding="utf-8") for path in DOCS.glob("*.md"))
     assert [word for word in Confidence if word is not Confidence.CHOSEN and f"`{word}`" not in every] == []
+
+
+def rows_of_sandbox(section: str) -> dict[str, list[str]]:
+    """The rows of a section's table in the sandbox's page by what their first cell names."""
+    text = doc("sandbox.md").split(f"\n## {section}\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `([^`]+)` \|(.*)\|$", text, flags=re.MULTILINE)
+    return {name: [cell.strip() for cell in rest.split("|")] for name, rest in rows}
+
+
+def test_every_scenario_has_its_row_and_no_other() -> None:
+    assert sorted(rows_of_sandbox("Scenarios")) == scenario.names()
+
+
+def test_every_fault_has_its_row_with_what_its_number_is_and_means() -> None:
+    rows = rows_of_sandbox("Faults")
+    assert set(rows) == set(faults.DEFAULT_CALLS)
+    for name, calls in faults.DEFAULT_CALLS.items():
+        _, unit, without = rows[name]
+        if name in faults.MILLISECONDS:
+            assert (unit, without) == ("milliseconds", f"{faults.MILLISECONDS[name]:,} ms"), name
+        elif calls is None:
+            assert without == "until cleared", name
+        else:
+            assert without.split()[0] == str(calls), name
+            assert without.split()[1].rstrip("s") == unit.split()[0].rstrip("s"), name
+    for name in faults.NOT_YET:
+        assert f"`{name}`" in doc("sandbox.md"), name
 
 
 @pytest.mark.parametrize("path", sorted(DOCS.glob("*.md")), ids=lambda path: path.name)

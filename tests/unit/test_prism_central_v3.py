@@ -299,3 +299,12 @@ def test_what_v3_says_about_an_error_is_shown() -> None:
         {"code": 422, "message_list": [{"message": "bad kind", "details": {}}, {"message": "twice"}]}, status=422
     )
     assert "answered HTTP 422: bad kind; twice. Run again" in str(central.read().error)
+
+
+@pytest.mark.parametrize("words", ["no user has the key 7f-Key!1 here", "X-Ntnx-Api-Key=7f-Key%211 is unknown"])
+def test_an_api_key_that_prism_echoes_is_not_shown(words: str) -> None:
+    central = Central([])
+    central.override["clusters"] = Reply({"message_list": [{"message": words}]}, status=422)
+    with pytest.raises(PrismError, match=r"\*\*\*") as caught:
+        central.client(credential=PrismCredential("prism-ams", api_key="7f-Key!1")).clusters(quick())
+    assert "7f-Key" not in f"{caught.value} {caught.value!r}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import logging
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -336,6 +337,26 @@ def test_a_cluster_that_does_not_answer_is_a_reading_with_a_sentence(
     assert words in str(reading.error)
     assert len(str(reading.error)) < 500
     assert "s3cret" not in str(reading.error)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "wrong password hunter2!x for svc",
+        "could not sign in as svc:hunter2!x",
+        "denied: https://svc:hunter2%21x@10.0.0.1/api",
+        "bad header c3ZjOmh1bnRlcjIheA==",
+        "x" * 195 + "hunter2!x",
+    ],
+)
+def test_a_password_that_prism_echoes_is_not_shown(words: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    element = Element([vm(1)])
+    element.override["/cluster"] = Reply({"message": words}, status=503)
+    with pytest.raises(PrismError, match=r"\*\*\*") as caught:
+        element.client(PrismCredential("prism-paris", username="svc", password="hunter2!x")).clusters(quick())
+    for secret in ("hunter2", "c3ZjOmh1bnRlcjIheA"):
+        assert secret not in f"{caught.value} {caught.value!r} {caplog.text}"
 
 
 def test_another_port_than_the_usual_is_named() -> None:

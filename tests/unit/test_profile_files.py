@@ -80,7 +80,7 @@ def test_a_byte_order_mark_is_tolerated(tmp_path: Path) -> None:
         ),
         pytest.param(b"", "p.json: line 1, column 1: is not JSON", id="empty"),
         pytest.param(b"{'name': 1}", "p.json: line 1, column 2: is not JSON", id="single-quotes"),
-        pytest.param(b'{\n "a": 1,\n}', "p.json: line 3, column 1: is not JSON", id="comma-at-the-end"),
+        pytest.param(b'{\n "a": 1\n "b": 2}', "p.json: line 3, column 2: is not JSON", id="comma-forgotten"),
         pytest.param(b'{"a": 1 // why\n}', "p.json: line 1, column 9: is not JSON", id="comment"),
         pytest.param(b"[]", "p.json: is not a JSON object. Start it with '{'.", id="a-list"),
         pytest.param(b"5", "p.json: is not a JSON object", id="a-number"),

@@ -7,12 +7,9 @@ import pytest
 from shared.errors import SettingsInvalid
 from shared.settings import load, load_identity, load_storage
 
+STORED = {"AzureWebJobsStorage__accountName": "realignstore", "KEY_VAULT_URL": "https://realign.vault.azure.net/"}
 MANAGED = {"IDENTITY_ENDPOINT": "http://127.0.0.1:1/msi", "IDENTITY_HEADER": "header-secret"}
-ON_AZURE = {
-    "AzureWebJobsStorage__accountName": "realignstore",
-    "KEY_VAULT_URL": "https://realign.vault.azure.net/",
-    **MANAGED,
-}
+ON_AZURE = {**STORED, **MANAGED}
 LAPTOP = {"AZURE_TENANT_ID": "tenant", "AZURE_CLIENT_ID": "client", "AZURE_CLIENT_SECRET": "hush"}
 
 
@@ -139,7 +136,7 @@ def test_the_ca_bundle_comes_from_either_variable_and_the_first_wins(tmp_path: P
 
 def test_proxies_are_kept_as_they_are_named_and_show_in_no_repr() -> None:
     proxies = {"https_proxy": "http://u:s3cret@low:1", "HTTPS_PROXY": "http://up:1", "NO_PROXY": "10.0.0.0/8"}
-    settings = load({**LAPTOP, **STORED, **proxies, "HTTP_PROXY": "  "})
+    settings = load({**STORED, **LAPTOP, **proxies, "HTTP_PROXY": "  "})
     assert settings.trust.variables == proxies
     assert settings.identity.trust == settings.trust
     assert hash(settings.identity) == hash(load_identity({**LAPTOP, **proxies}))

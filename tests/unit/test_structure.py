@@ -168,6 +168,7 @@ def test_azure_functions_has_one_line_for_each_line_of_pythons() -> None:
 def test_only_the_app_is_deployed() -> None:
     ignored = set((ROOT / ".funcignore").read_text(encoding="utf-8").split())
     assert {"tests", "sandbox", "docs", "infra", ".venv*", "local.settings.json", "requirements-dev.txt"} <= ignored
+    assert {".demo", "__azurite*"} <= ignored, "what a sandbox leaves behind"
     needed = {"function_app.py", "host.json", "functions", "shared", "profiles", "requirements.txt"}
     assert ignored.isdisjoint(needed | {f"{name}/" for name in needed})
 
