@@ -3,7 +3,7 @@
 ``NAME[=[ONLY:]NUMBER]``. The number is how many calls the fault hits, or milliseconds for the slow ones; without a
 number a momentary fault hits a few calls and a lasting one holds until it is cleared. ``ONLY`` narrows a fault to one
 Prism by its name (``prism-500=paris:2``, ``relay-down=paris``), to ``read`` or ``write`` calls of Citrix, or to one
-storage service. ``citrix-429=NUMBER@SECONDS`` sends a ``Retry-After``, which Citrix does not promise, with each refusal.
+storage service. ``citrix-429=NUMBER@SECONDS`` adds a ``Retry-After``, which Citrix does not promise, to each refusal.
 """
 
 from __future__ import annotations

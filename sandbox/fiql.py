@@ -1,6 +1,7 @@
-"""The little FIQL that Prism takes as a filter: ``field==value`` and ``!=``, ``;`` is AND, ``,`` is OR (``prism.md``, 3.3).
+"""The little FIQL that Prism takes as a filter (``prism.md``, 3.3).
 
-FIQL has no known way to escape its operators, so none is read here.
+``field==value`` and ``field!=value``; ``;`` is AND, ``,`` is OR. FIQL has no known way to escape its operators, so
+none is read here.
 """
 
 from __future__ import annotations

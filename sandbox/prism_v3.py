@@ -86,7 +86,7 @@ class CentralV3:
             if "filter" in request:
                 holds = fiql.parse(request["filter"], ("vm_name",))
                 found = [each for each in found if holds({"vm_name": each[1].name})]
-        except fiql.BadFilter as error:
+        except ValueError as error:
             return self.refuse(400, [str(error)])
         if "sort_attribute" in request:
             found.sort(key=lambda each: each[1].name, reverse=request.get("sort_order") == "DESCENDING")
@@ -124,7 +124,7 @@ class CentralV3:
             _refuse_what_is_not_served(call.body, "cluster")
             if "filter" in call.body:
                 fiql.parse(call.body["filter"], ())
-        except fiql.BadFilter as error:
+        except ValueError as error:
             return self.refuse(400, [str(error)])
         entities = self._cluster_entities()
         if "sort_attribute" in call.body:
@@ -153,11 +153,11 @@ class CentralV3:
 
 
 def _refuse_what_is_not_served(request: Mapping[str, Json], kind: str) -> None:
-    """Raises ``BadFilter`` for another kind than the list's, and for what a list cannot be sorted by."""
+    """Raises ``ValueError`` for another kind than the list's, and for what a list cannot be sorted by."""
     if request.get("kind", kind) != kind:
-        raise fiql.BadFilter(f"The kind {request['kind']} is not valid here: this list is of kind {kind}.")
+        raise ValueError(f"The kind {request['kind']} is not valid here: this list is of kind {kind}.")
     if request.get("sort_attribute", "name") != "name":
-        raise fiql.BadFilter(f"Unrecognized field: {request['sort_attribute']}")
+        raise ValueError(f"Unrecognized field: {request['sort_attribute']}")
 
 
 def _list_metadata(kind: str, request: Mapping[str, Json], offset: int, returned: int, total: int) -> Json:

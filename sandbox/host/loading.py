@@ -1,7 +1,7 @@
 """Finds the app's functions as the Python worker does, and refuses what the worker would refuse.
 
-The checks follow contract ``azure.md``, section 3.1: one app object in the entry module, unique names, and no parameter
-that is neither a binding nor ``context``. A binding that this host does not serve is refused too, never ignored.
+The checks follow contract ``azure.md``, section 3.1: one app object in the entry module, unique names, and signatures
+that the worker takes. A binding that this host does not serve is refused too, never ignored.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from types import ModuleType
 
 from azure.functions.decorators.function_app import Function, FunctionRegister
 
+from sandbox.host import signatures
 from sandbox.host.problems import HostError
+
+_RESERVED = ("admin", "runtime")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +33,11 @@ class HttpTrigger:
 
 @dataclass(frozen=True, slots=True)
 class TimerTrigger:
-    """``schedule`` as written, ``%NAME%`` included."""
+    """``schedule`` as written, ``%NAME%`` included; ``use_monitor`` is None where the host is to choose."""
 
     schedule: str
     run_on_startup: bool
+    use_monitor: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +118,8 @@ def _loaded(function: Function) -> LoadedFunction:
     binding, extra = _sorted_out(name, bindings)
     argument = str(binding["name"])
     call = function.get_user_function()
-    parameters = set(inspect.signature(call).parameters)
-    if argument not in parameters:
-        raise HostError(f"Function {name}: its trigger's argument {argument} is not a parameter of the function.")
-    unknown = parameters - {argument, "context"}
-    if unknown:
-        raise HostError(f"Function {name}: no binding gives a value to {', '.join(sorted(unknown))}.")
+    names = (str(each["name"]) for each in bindings)
+    wants_context = signatures.check(name, call, argument, names)
     if extra:
         raise HostError(f"Function {name}: the sandbox host does not serve the binding {', '.join(extra)}.")
     return LoadedFunction(
@@ -128,7 +128,7 @@ def _loaded(function: Function) -> LoadedFunction:
         argument=argument,
         call=call,
         is_async=inspect.iscoroutinefunction(call),
-        wants_context="context" in parameters,
+        wants_context=wants_context,
     )
 
 
@@ -152,13 +152,25 @@ def _trigger(name: str, binding: Mapping[str, object]) -> Trigger:
             if not isinstance(methods, list | tuple | set | frozenset):
                 raise HostError(f"Function {name}: its methods are no list.")
             return HttpTrigger(
-                route=str(binding.get("route", name)),
+                route=_free_route(name, str(binding.get("route", name))),
                 methods=frozenset(str(method).upper() for method in methods),
                 level=str(binding.get("authLevel", "function")).lower(),
             )
         case "timerTrigger":
-            return TimerTrigger(str(binding["schedule"]), run_on_startup=bool(binding.get("runOnStartup")))
+            monitor = binding.get("useMonitor")
+            return TimerTrigger(
+                str(binding["schedule"]),
+                run_on_startup=bool(binding.get("runOnStartup")),
+                use_monitor=None if monitor is None else bool(monitor),
+            )
         case "queueTrigger":
             return QueueTrigger(str(binding["queueName"]), str(binding["connection"]))
         case other:
             raise HostError(f"Function {name}: the sandbox host does not serve {other}.")
+
+
+def _free_route(name: str, route: str) -> str:
+    # Whatever the route prefix is: the host keeps these beginnings to itself.
+    if route.strip("/").lower().startswith(_RESERVED):
+        raise HostError(f"Function {name}: its route {route} begins with admin or runtime, which the host reserves.")
+    return route

@@ -16,7 +16,7 @@ import signal
 import sys
 import uuid
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,13 +24,14 @@ from typing import Protocol
 
 from aiohttp import web
 
-from sandbox.host import app_settings, host_json, loading, logs, schedule
+from sandbox.host import app_settings, host_json, loading, logs, schedule, timer_status
 from sandbox.host.host_json import HostConfig
 from sandbox.host.invoking import Invoker, thread_count
 from sandbox.host.loading import LoadedFunction, QueueTrigger, TimerTrigger
 from sandbox.host.messages import Received, for_function
 from sandbox.host.problems import FunctionError, HostError
 from sandbox.host.queues import QueueListener
+from sandbox.host.timer_status import TimerStatus
 from sandbox.host.timers import TimerListener
 from sandbox.host.trigger_queue import TriggerQueue, service
 from sandbox.host.web import Fire, HttpFront, body_limit
@@ -112,7 +113,13 @@ def _listeners(
             match function.trigger:
                 case TimerTrigger() as timer:
                     after = schedule.next_occurrence(app_settings.resolve(timer.schedule, settings))
-                    listener = TimerListener(function, after, invoker, run_on_startup=timer.run_on_startup)
+                    listener = TimerListener(
+                        function,
+                        after,
+                        invoker,
+                        run_on_startup=timer.run_on_startup,
+                        status=_timer_status(function, timer, after, settings),
+                    )
                     listeners.append(listener)
                     fires[function.name.casefold()] = _fire_timer(listener)
                 case QueueTrigger() as trigger:
@@ -130,6 +137,15 @@ async def _watched(listener: Listener) -> None:
         await listener.run()
     except Exception:  # a defect of the host: without this line its trigger would fall silent
         log.exception("a trigger of the host ended by itself; restart the host")
+
+
+def _timer_status(
+    function: LoadedFunction, timer: TimerTrigger, after: Callable[[datetime], datetime], settings: Mapping[str, str]
+) -> TimerStatus | None:
+    folder = settings.get(timer_status.SETTING)
+    if not folder or not timer_status.monitored(timer.use_monitor, after, datetime.now(UTC)):
+        return None
+    return TimerStatus(Path(folder), function.name, after)
 
 
 def _fire_timer(listener: TimerListener) -> Fire:
