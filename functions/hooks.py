@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import azure.functions as func
@@ -42,7 +42,7 @@ def blueprint(resources: Callable[[], Resources]) -> func.Blueprint:
 async def _post(req: func.HttpRequest, resources: Resources) -> func.HttpResponse:
     wait = wait_of(req)
     started = await asyncio.to_thread(_start, req, resources)
-    return await answer_started(resources, started, wait, _location)
+    return await answer_started(resources, started, wait, _shown)
 
 
 def _start(req: func.HttpRequest, resources: Resources) -> Started:
@@ -57,17 +57,16 @@ def _start(req: func.HttpRequest, resources: Resources) -> Started:
 
 
 async def _get(req: func.HttpRequest, resources: Resources) -> func.HttpResponse:
-    from functions.shapes import run_shape
-
     check_known(req, "id")
     run_id = req.params.get("id")
     if not run_id:
         raise InvalidRequest("id: is missing. Add ?id= with the id of the run.", field="id")
     run = (await asyncio.to_thread(resources.runs.get, RunId(run_id))).value
-    shape = run_shape(run)
-    shape["links"] = {"self": _location(run)}
-    return json_answer(shape)
+    return json_answer(_shown(run))
 
 
-def _location(run: Run) -> str:
-    return f"/api/hooks/runs?id={quote(run.id, safe='')}"
+def _shown(run: Run) -> dict[str, Any]:
+    """A run with the one link that a holder of the key can follow."""
+    from functions.shapes import run_shape
+
+    return {**run_shape(run), "links": {"self": f"/api/hooks/runs?id={quote(run.id, safe='')}"}}

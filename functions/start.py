@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import azure.functions as func
 
 from functions.parameters import check_known, wait_of
 from functions.principal import caller_of
 from functions.respond import failed, handler_for, json_answer
-from shared.model import Run, RunId
+from shared.errors import StorageError
+from shared.model import Run
 from shared.runs.access import Role
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ def blueprint(resources: Callable[[], Resources]) -> func.Blueprint:
             handler_for(req, {"POST": None})
             opened = await asyncio.to_thread(resources)
             started, wait = await asyncio.to_thread(_start, req, opened)
-            return await answer_started(opened, started, wait, _location)
+            return await answer_started(opened, started, wait, _shown)
         except Exception as error:  # noqa: BLE001 - the edge, as in respond
             return failed(req, error)
 
@@ -53,38 +55,41 @@ def _start(req: func.HttpRequest, resources: Resources) -> tuple[Started, int | 
     return start_run(resources, name, request, caller, trigger="http", idempotency_key=key), wait
 
 
-def _location(run: Run) -> str:
-    from functions.shapes import run_location
+def _shown(run: Run) -> dict[str, Any]:
+    from functions.shapes import run_shape
 
-    return run_location(run)
+    return run_shape(run)
 
 
 async def answer_started(
-    resources: Resources, started: Started, wait: int | None, location: Callable[[Run], str]
+    resources: Resources, started: Started, wait: int | None, shown: Callable[[Run], dict[str, Any]]
 ) -> func.HttpResponse:
-    """202 with where to look, or 200 once the run rests, if that is within ``wait`` seconds."""
-    from functions.shapes import run_shape
+    """202 with where to look, or 200 once the run rests, if that is within ``wait`` seconds.
 
+    ``shown`` gives the run as this caller sees it, with ``links.self``.
+    """
     run = started.run
-    headers = {"Location": location(run)}
+    headers = {"Location": shown(run)["links"]["self"]}
     if started.replayed:
         headers["Idempotency-Replayed"] = "true"
     done = False
     if wait is not None:
         headers["Preference-Applied"] = f"wait={wait}"
-        run, done = await _wait_until_done(resources, run.id, wait)
+        run, done = await _wait_until_done(resources, run, wait)
     if not done:
         headers["Retry-After"] = "2"
-    return json_answer(run_shape(run), status=200 if done else 202, headers=headers)
+    return json_answer(shown(run), status=200 if done else 202, headers=headers)
 
 
-async def _wait_until_done(resources: Resources, run_id: RunId, seconds: int) -> tuple[Run, bool]:
+async def _wait_until_done(resources: Resources, run: Run, seconds: int) -> tuple[Run, bool]:
+    """The run as it was last seen, and whether it rests. A look that fails is no reason to lose the run's id."""
     from shared.azure.runs import ACTIVE
 
     loop = asyncio.get_running_loop()
     ends = loop.time() + seconds
     while True:
-        run = (await asyncio.to_thread(resources.runs.get, run_id)).value
+        with contextlib.suppress(StorageError):
+            run = (await asyncio.to_thread(resources.runs.get, run.id)).value
         if run.status not in ACTIVE:
             return run, True
         left = ends - loop.time()

@@ -87,7 +87,8 @@ class Lock:
             row = {**self._row, "expiresAt": to_text(self._times.clock() + EXPIRY)}
             etag = self._table.replace(row, self._etag)
             if etag is None:
-                etag = self._echo(row)
+                ours = self._ours()
+                etag = self._table.replace(row, ours) if ours is not None else None
             if etag is None:
                 self._lost = True
                 self.check()
@@ -99,7 +100,10 @@ class Lock:
         """Let go, if the lock is still this worker's. Raises ``StorageError``."""
         with self._guard:
             self._lost = True
-            self._table.delete(_PARTITION, self.profile, self._etag)
+            if not self._table.delete(_PARTITION, self.profile, self._etag):
+                ours = self._ours()
+                if ours is not None:
+                    self._table.delete(_PARTITION, self.profile, ours)
 
     def __enter__(self) -> Lock:
         self._renewer = threading.Thread(target=self._keep, name=f"lock-{self.profile}", daemon=True)
@@ -131,12 +135,10 @@ class Lock:
                 log.warning("lock not renewed profile=%s run=%s error=%s", self.profile, self.run_id, failure)
                 pause = self._times.renew_every / 5
 
-    def _echo(self, row: Mapping[str, Any]) -> str | None:
-        """The etag of the row if it is what we just wrote: the first answer to a repeated request was lost."""
+    def _ours(self) -> str | None:
+        """The etag of the row if it still bears this worker's token: the answer to an earlier write was lost."""
         found = self._table.get(_PARTITION, self.profile)
-        if found is None or found.values["token"] != row["token"] or found.values["expiresAt"] != row["expiresAt"]:
-            return None
-        return found.etag
+        return found.etag if found is not None and found.values["token"] == self._row["token"] else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +169,8 @@ class ProfileLocks:
 
         ``token`` is random and this worker's own: it tells two workers on the same run apart.
         """
+        asked_at = self._times.monotonic()  # once, as ``now``: the row's expiry counts from here whatever the attempt
         for _ in range(_ATTEMPTS):
-            asked_at = self._times.monotonic()
             row = _row(profile, owner_run, token, now, after=0)
             etag = self._table.insert(row)
             if etag is not None:

@@ -16,7 +16,7 @@ from itertools import islice
 from shared.azure.limits import checked, quoted
 from shared.azure.run_row import RUN_PARTITION, row_to_run, run_to_row
 from shared.azure.storage import Storage
-from shared.azure.table import Table, Versioned
+from shared.azure.table import Row, Table, Versioned
 from shared.errors import EditedElsewhere, NotFound, StorageError
 from shared.model import Run, RunId, RunStatus
 
@@ -119,13 +119,13 @@ class Runs:
         if not _ID.fullmatch(run_id):  # ids are ours: what does not look like one is no key either
             return None
         row = self._table.get(RUN_PARTITION, run_id)
-        return Versioned(row_to_run(row.values), row.etag) if row is not None else None
+        return Versioned(_run_of(row), row.etag) if row is not None else None
 
     def _newest_of_all(self, statuses: frozenset[RunStatus] | None, before: RunId | None, limit: int) -> Iterator[Run]:
         odata = _after(RUN_PARTITION, before)
         if statuses is not None:
             odata += f" and ({_any_status(statuses)})"
-        return (row_to_run(row.values) for row in self._table.query(odata, page=limit))
+        return (_run_of(row) for row in self._table.query(odata, page=limit))
 
     def _newest_of(self, profile: str, before: RunId | None, limit: int) -> Iterator[Run]:
         pointers = self._table.query(_after(_profile_partition(profile), before), select=["RowKey"], page=limit)
@@ -141,6 +141,18 @@ def _pointer(partition: str, run_id: RunId) -> dict[str, str | int | bool | floa
         return checked({"PartitionKey": partition, "RowKey": run_id})
     except ValueError as error:
         raise StorageError(f"Run {run_id!r} cannot be stored: {error}.", kind="failed", system="Storage") from error
+
+
+def _run_of(row: Row) -> Run:
+    try:
+        return row_to_run(row.values)
+    except (ValueError, TypeError, LookupError) as error:
+        raise StorageError(
+            f"Run {row.values['RowKey']} was written by another version of Realign and cannot be read by this one. "
+            "Deploy that version again, or delete the row.",
+            kind="malformed",
+            system="Storage",
+        ) from error
 
 
 def _profile_partition(profile: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from shared.profile import Cluster, Profile
 from shared.runs.connect import citrix, prism
 from shared.runs.keyring import Keyring, secret_names
 from shared.runs.resources import Resources
+
+log = logging.getLogger(__name__)
 
 PROBE_SECONDS = 15.0
 _PROBES_AT_ONCE = 16
@@ -87,6 +90,9 @@ def _probe(name: str, kind: str, ask: Callable[[], object]) -> Check:
         ask()
     except RealignError as error:
         remedy = str(error)
+    except (TypeError, ValueError, LookupError, AttributeError):
+        log.exception("probe not understood name=%s", name)
+        remedy = "It sent an answer that Realign cannot read; the app's log tells where. Report it."
     return Check(name, kind, remedy is None, round((monotonic() - began) * 1000), remedy)
 
 

@@ -9,6 +9,7 @@ from shared.errors import InvalidRequest
 
 FIELD = "machinesCsv"
 LARGEST = 10 * 1024 * 1024  # characters
+LONGEST_NAME = 1_000  # characters, as in a scope
 _SEPARATORS = ",;\t"
 
 
@@ -16,7 +17,8 @@ def names_from_csv(text: str) -> tuple[str, ...]:
     """The values of the column ``Name`` in their order, without blanks and repeats.
 
     The separator is a comma, a semicolon or a tab, whichever the header line has. Raises ``InvalidRequest`` that names
-    the field for an empty text, one without the column, one without names, and one over 10 MB.
+    the field for an empty text, one without the column, one without names, a name over
+    1,000 characters, and a text over 10 MB.
     """
     if len(text) > LARGEST:
         raise InvalidRequest(f"{FIELD}: has {len(text):,} characters; {LARGEST:,} is the most. Split it.", field=FIELD)
@@ -34,6 +36,13 @@ def names_from_csv(text: str) -> tuple[str, ...]:
         names = [row[column].strip() for row in rows if len(row) > column]
     except csv.Error as error:
         raise InvalidRequest(f"{FIELD}: is no well-formed CSV: {error}. Save it again as CSV.", field=FIELD) from error
+    longest = max(names, key=len, default="")
+    if len(longest) > LONGEST_NAME:
+        raise InvalidRequest(
+            f"{FIELD}: holds a name of {len(longest):,} characters; {LONGEST_NAME:,} is the most. A quote that is "
+            "never closed joins lines: look for one.",
+            field=FIELD,
+        )
     found = tuple(dict.fromkeys(name for name in names if name))
     if not found:
         raise InvalidRequest(f"{FIELD}: its column Name holds no name. Add at least one machine.", field=FIELD)

@@ -136,13 +136,14 @@ class _Record:
 def _plan(resources: Resources, record: _Record, lock: Lock) -> None:
     run = record.run
     profile = _kept_profile(resources, run.id)
+    asked = _asked_scopes(resources, run.id)
     gathered = gather(resources, profile, run.target, record.read)
     summaries = tuple(_summary(reading) for reading in gathered.readings)
     record.write(progress=60, clusters=summaries)
     plan = make_plan(
         gathered.site,
         gathered.readings,
-        scopes=(profile.scope, *_asked_scopes(resources, run.id)),
+        scopes=(profile.scope, *asked),
         policy=profile.policy,
         limits=run.limits,
         target=parse_target(run.target, gathered.readings) if run.target is not None else None,

@@ -50,6 +50,9 @@ def _profiles_waiting(resources: Resources) -> frozenset[str]:
             run = resources.runs.get(run_id).value
         except NotFound:
             continue
+        except RealignError as error:
+            log.error("run not looked at run=%s: %s", run_id, error)
+            continue
         if run.trigger == "schedule" and run.status in _NOT_BEGUN:
             found.add(run.profile)
     return frozenset(found)

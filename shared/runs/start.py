@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from shared.azure.runs import new_run_id
 from shared.azure.work_queue import WorkStep
-from shared.errors import InvalidRequest, NotFound, ProfileBusy, TooManyRequests
+from shared.errors import InvalidRequest, NotFound, ProfileBusy, StorageError, TooManyRequests
 from shared.model import Event, Limits, Mode, Run, RunId, RunStatus
 from shared.profile import PROFILE_NAME, Policy, Profile
 from shared.runs.access import Caller, Role
@@ -91,7 +91,11 @@ def start_run(
     asked = f"Mode {mode.value}" + (f", target {request.target}" if request.target else "") + "."
     resources.events.append(run.id, Event(now, caller.name, "run-requested", asked))
     created = resources.runs.create(run).value
-    resources.queue.send(run.id, WorkStep.PLAN)
+    try:
+        resources.queue.send(run.id, WorkStep.PLAN)
+    except StorageError as error:
+        # the run is stored, so it was started: the sweeper sends the message within a minute
+        log.warning("message not sent, left to the sweeper run=%s: %s", run.id, error)
     log.info("run queued run=%s profile=%s mode=%s trigger=%s", run.id, run.profile, mode.value, trigger)
     return Started(created, replayed=replayed)
 
@@ -169,8 +173,8 @@ def _check_idle(resources: Resources, profile: str, run_id: RunId) -> None:
             continue
         try:
             run = resources.runs.get(other).value
-        except NotFound:
-            continue
+        except (NotFound, StorageError):
+            continue  # gone, or not to be read: no reason to keep this one from starting
         if run.profile == profile and run.status in (RunStatus.QUEUED, *_AT_WORK):
             raise ProfileBusy(
                 f"Run {run.id} of profile {profile} is {run.status.value}. Wait for it, or start with ifBusy 'queue'.",

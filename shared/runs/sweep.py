@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from shared.azure.lock import EXPIRY
 from shared.azure.work_queue import WorkStep
-from shared.errors import EditedElsewhere, NotFound
+from shared.errors import EditedElsewhere, NotFound, RealignError
 from shared.model import Event, Run, RunId, RunStatus
 from shared.runs.access import SERVICE
 from shared.runs.resources import Resources
@@ -25,10 +25,18 @@ _STEP_OF = {RunStatus.QUEUED: WorkStep.PLAN, RunStatus.PLANNING: WorkStep.PLAN}
 
 def sweep(resources: Resources) -> tuple[RunId, ...]:
     """Queue again every run at work that nobody works on; which ones."""
-    queued = tuple(run_id for run_id in resources.runs.active() if _sweep_one(resources, run_id))
+    queued = tuple(run_id for run_id in resources.runs.active() if _swept(resources, run_id))
     if queued:
         log.warning("queued again runs=%s", ",".join(queued))
     return queued
+
+
+def _swept(resources: Resources, run_id: RunId) -> bool:
+    try:
+        return _sweep_one(resources, run_id)
+    except RealignError as error:
+        log.error("run not swept run=%s: %s", run_id, error)  # the others must not wait for it
+        return False
 
 
 def _sweep_one(resources: Resources, run_id: RunId) -> bool:

@@ -215,3 +215,27 @@ def _ahead(time: Time) -> Time:
     ahead = Time()
     ahead.now = time.now + timedelta(minutes=5)
     return ahead
+
+
+def test_a_renewal_whose_answer_was_lost_does_not_lose_the_lock(locks: ProfileLocks, profile: str, time: Time) -> None:
+    lock = taken(locks, profile, A, "a", time)
+    stale = lock._etag
+    lock.renew()
+    lock._etag = stale  # the service wrote it, and the worker never heard
+    time.pass_by(15)
+    lock.renew()
+    lock.check()
+    lock._etag = stale
+    lock.release()
+    assert locks.holder(profile, time.now) is None
+
+
+def test_a_lock_that_another_took_over_is_neither_renewed_nor_released(
+    locks: ProfileLocks, profile: str, time: Time
+) -> None:
+    lost = taken(locks, profile, A, "a", time)
+    time.pass_by(61)
+    other = taken(locks, profile, B, "b", time)
+    lost.release()
+    other.check()
+    assert locks.holder(profile, time.now) == Held(B, time.now + timedelta(seconds=60))

@@ -24,6 +24,7 @@ from shared.runs.keyring import Keyring, secret_names
 from shared.runs.plan import plan_run
 from shared.runs.request import RunRequest
 from shared.runs.resources import Resources
+from shared.runs.schedule import start_scheduled
 from shared.runs.start import start_run
 from shared.runs.sweep import sweep
 from shared.runs.work import give_up
@@ -226,3 +227,32 @@ def test_an_answer_that_makes_no_sense_costs_its_own_cluster_alone(sandbox: Sand
     readings = {reading.name: reading for reading in gather(resources, profile, None, lambda a, b: None).readings}
     assert readings.pop("odd").status is ReadStatus.FAILED
     assert {reading.status for reading in readings.values()} == {ReadStatus.ANSWERED}
+
+
+def test_a_run_whose_message_cannot_be_sent_is_started_all_the_same(
+    resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(run: RunId, step: str, delay_seconds: int = 0) -> None:
+        raise StorageError("The queue is busy.", kind="throttled", retryable=True)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(resources.queue, "send", busy)
+        run_id = started(resources)
+    now = resources.now
+    resources.now = lambda: now() + timedelta(seconds=61)
+    assert run_id in sweep(resources)
+
+
+def test_a_run_of_another_version_stops_neither_sweeper_nor_schedule(sandbox: Sandbox, resources: Resources) -> None:
+    changed_profile(sandbox, "scheduled", schedule=True)
+    stranded, foreign = started(resources), started(resources)
+    table = resources.runs._table
+    row = table.get("run", foreign)
+    assert row is not None
+    table.put({**row.values, "status": "dreaming"})
+    now = resources.now
+    resources.now = lambda: now() + timedelta(seconds=61)
+    assert stranded in sweep(resources)
+    assert len(start_scheduled(resources)) == 1
+    with pytest.raises(StorageError, match="another version"):
+        resources.runs.get(foreign)

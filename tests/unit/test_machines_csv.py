@@ -84,3 +84,10 @@ def test_what_a_csv_writer_writes_is_read_back(names: list[str], separator: str)
     writer.writerow(["Owner", "Name"])
     writer.writerows([("ann", name) for name in names])
     assert names_from_csv(out.getvalue()) == tuple(names)
+
+
+def test_a_name_longer_than_a_scope_allows_is_refused_with_what_may_have_joined_lines() -> None:
+    assert names_from_csv("Name\n" + "x" * 1_000) == ("x" * 1_000,)
+    with pytest.raises(InvalidRequest, match="1,001 characters; 1,000 is the most") as caught:
+        names_from_csv("Name\nW11-001\n" + "x" * 1_001)
+    assert caught.value.field == "machinesCsv"
