@@ -26,10 +26,6 @@ class TcpRelay:
         self._hold: socket.socket | None = None
         self.port = 0
 
-    @property
-    def is_up(self) -> bool:
-        return self._server is not None
-
     def start(self, *, cut: bool = False) -> None:
         """With ``cut`` the relay has a port, but refuses connections until it is restored."""
         self._hold = socket.socket()

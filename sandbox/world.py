@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 AHV_PLUGIN_ELEMENT = "AcropolisFactory"
-AHV_PLUGIN_CENTRAL = "AcropolisHypervisorPCFactory"
 
 
 def stable_uuid(*parts: object) -> str:

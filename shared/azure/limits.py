@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 CUT_MARK = "…[cut]"
 TEXT_UNITS = 32_000  # a property holds 32,768 units; the rest is room to spare
@@ -21,7 +21,6 @@ TRANSACTION_BYTES = 3_500_000  # of 4 MiB: the estimate leaves out the envelope 
 _FORBIDDEN = re.compile(r"[/\\#?%\x00-\x1f\x7f-\x9f]")
 _ESCAPED = re.compile(r"%([0-9A-F]{2})")
 
-Item = TypeVar("Item")
 Value = str | int | bool | float
 
 

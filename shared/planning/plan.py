@@ -12,7 +12,7 @@ from shared.errors import PlanImpossible
 from shared.model import ClusterReading, Finding, FindingKind, Limits, Machine, Plan, Provisioning, Site
 from shared.planning.conflict import settle_conflicts
 from shared.planning.decide import Situation, Target, decide
-from shared.planning.estate import Estate, build_estate
+from shared.planning.estate import build_estate
 from shared.planning.guard import guards
 from shared.planning.match import build_roster
 from shared.planning.names import fold
@@ -32,7 +32,8 @@ def make_plan(
     """One finding for every machine in scope, and the guards that the whole passes.
 
     ``readings`` come in the order of the profile's clusters, one a cluster; one whose hosting connection the site does
-    not have must come as ``misconfigured``. ``scopes`` all hold. Raises ``PlanImpossible`` where a scope fails.
+    not have must come as ``misconfigured``. ``scopes`` all hold; ``target`` is what ``parse_target`` made of these
+    readings. Raises ``PlanImpossible`` where a scope fails.
     """
     with _without_cycle_search():
         return _plan(site, readings, scopes, policy, limits, target)
@@ -47,7 +48,6 @@ def _plan(
     target: Target | None,
 ) -> Plan:
     estate = build_estate(readings)
-    _check_target(target, estate)
     selection = select(site, scopes, readings, target)
     situation = Situation(
         estate=estate,
@@ -117,11 +117,6 @@ def _without_cycle_search() -> Iterator[None]:
     finally:
         if searching:
             gc.enable()
-
-
-def _check_target(target: Target | None, estate: Estate) -> None:
-    if target is not None and target.cluster not in estate.readings:
-        raise PlanImpossible(f"target: '{target.cluster}' is no cluster of the profile.")
 
 
 def _out_of_reach(machine: Machine, selection: Selection) -> Finding | None:
