@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 AHV_PLUGIN_ELEMENT = "AcropolisFactory"
+MINORS = {"vmm": 2, "clustermgmt": 2, "prism": 2, "dataprotection": 2, "datapolicies": 2}
 
 
 def stable_uuid(*parts: object) -> str:
@@ -28,7 +29,12 @@ def cluster_uuid(*parts: object) -> str:
 
 @dataclass(slots=True)
 class SimVm:
-    """A VM on one Nutanix cluster. ``power`` is ``on``, ``off`` or ``paused``; ``created`` RFC 3339, whole seconds."""
+    """A VM on one Nutanix cluster. ``power`` is ``on``, ``off`` or ``paused``; ``created`` RFC 3339, whole seconds.
+
+    ``migrating``: a cross-cluster migration is under way. ``role`` is the synchronous replication role (``PRIMARY``,
+    ``SECONDARY``, ``INDEPENDENT``, ``DECOUPLED``), None for a VM that is not so protected. ``late`` is the number of
+    readings of a Prism Central that still leave it out: each one counts down.
+    """
 
     uuid: str
     name: str
@@ -41,6 +47,36 @@ class SimVm:
     created: str = "2025-05-29T05:59:01Z"
     ip: str | None = None
     mac: str | None = None
+    categories: dict[str, str] = field(default_factory=dict)
+    migrating: bool = False
+    role: str | None = None
+    late: int = 0
+
+
+@dataclass(slots=True)
+class SimRecovered:
+    """A VM that a recovery plan job moved: ``source`` and ``recovered`` are UUIDs; ``failed``: it did not come over."""
+
+    source: str
+    recovered: str
+    name: str
+    failed: bool = False
+
+
+@dataclass(slots=True)
+class SimJob:
+    """A recovery plan job. ``action`` and ``status`` are v3's words; v4's follow from them. ``live``: LIVE_MIGRATE.
+
+    ``started`` and ``ended`` are RFC 3339, whole seconds; ``ended`` is None while it runs.
+    """
+
+    uuid: str
+    name: str
+    action: str
+    started: str
+    ended: str | None
+    status: str = "COMPLETED"
+    recovered: list[SimRecovered] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -83,7 +119,12 @@ class NutanixCluster:
 
 @dataclass(slots=True)
 class Prism:
-    """A Prism endpoint of the profile: ``api`` is ``element-v2`` or ``central-v3``, ``up`` False when it is dead."""
+    """A Prism endpoint of the profile: ``api`` is the profile's word, ``up`` False when it is dead.
+
+    ``minors`` are the highest v4 minor of each namespace that a Central serves (``{}``: it has no v4), ``announces``
+    whether it answers ``OPTIONS .../unversioned/info``. ``serves_v3``: the v3 API answers, too. ``prism_clusters``
+    is what the profile narrows it to.
+    """
 
     name: str
     api: str
@@ -93,6 +134,11 @@ class Prism:
     username: str = "svc-realign"
     password: str = field(default="", repr=False)
     api_key: str | None = field(default=None, repr=False)
+    minors: dict[str, int] = field(default_factory=lambda: dict(MINORS))
+    announces: bool = True
+    serves_v3: bool = True
+    prism_clusters: list[str] | None = None
+    jobs: list[SimJob] = field(default_factory=list)
 
     def vms(self) -> Iterator[tuple[NutanixCluster, SimVm]]:
         for cluster in self.clusters:

@@ -27,7 +27,9 @@ class Vm:
     """A virtual machine as one cluster of the profile reports it (contract ``prism.md``, section 6).
 
     ``cluster`` is the profile's name for the endpoint that reported it, ``cluster_uuid`` the registered cluster that
-    it lives on: together with ``uuid`` the latter tells two copies apart.
+    it lives on: together with ``uuid`` the latter tells two copies apart. ``categories`` are written ``Key:Value``.
+    ``by_rule``: a protection policy of Prism Central protects it. ``decoupled``: it is what a Metro failover left
+    behind, never the live copy.
     """
 
     uuid: VmUuid
@@ -42,6 +44,9 @@ class Vm:
     macs: tuple[str, ...] = ()
     agent: bool = False
     in_flux: bool = False
+    categories: tuple[str, ...] = ()
+    by_rule: bool = False
+    decoupled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,32 @@ class ProtectionDomain:
     active: bool
     vms: tuple[ProtectedVm, ...] = ()
     snapshots: tuple[ProtectedVm, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveredVm:
+    """One VM that a recovery plan job moved: its UUID before and after, which may be the same, and its name."""
+
+    source: VmUuid
+    recovered: VmUuid
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryJob:
+    """A run of a recovery plan, as far as it made VMs (contract ``prism.md``, sections 4.3 and 5.6).
+
+    ``action`` is Prism's word (``FAILOVER``, ``PLANNED_FAILOVER`` ...). ``test``: what it made are copies for a test,
+    and the job may still be running; any other job here is finished. ``at`` is when it ended, or began where it still
+    runs. ``recovered`` holds only what succeeded.
+    """
+
+    id: str
+    name: str
+    action: str
+    at: datetime
+    test: bool
+    recovered: tuple[RecoveredVm, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +125,7 @@ class ClusterReading:
     domains: tuple[ProtectionDomain, ...] = ()
     registered: tuple[RegisteredCluster, ...] = ()
     error: str | None = None
+    jobs: tuple[RecoveryJob, ...] = ()
 
     @property
     def dead(self) -> bool:
@@ -162,6 +194,7 @@ class Folder:
     name: str
     path: str
     zone: str | None = None
+    provisioning: Provisioning = Provisioning.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,6 +348,8 @@ class Run:
     limits: Limits
     reason: str | None = None
     target: str | None = None
+    settle_seconds: int = 0
+    incident_start: datetime | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
     updated_at: datetime | None = None

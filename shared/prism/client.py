@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
 from shared.http import Limits
-from shared.model import ProtectionDomain, RegisteredCluster, Vm
+from shared.model import ProtectionDomain, RecoveryJob, RegisteredCluster, Vm, VmUuid
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -18,16 +19,17 @@ class Listing(Generic[T_co]):
 
     ``distinct`` counts what was listed, also what is not of interest (another hypervisor's VMs); ``announced`` is the
     total that the last page named. A list is no snapshot: only equal numbers allow to conclude from absence
-    (contract ``prism.md``, section 9).
+    (contract ``prism.md``, section 9). ``cut``: Prism itself says that the list is not whole (v4 ``isTruncated``).
     """
 
     items: tuple[T_co, ...]
     distinct: int
     announced: int
+    cut: bool = False
 
     @property
     def whole(self) -> bool:
-        return self.distinct == self.announced
+        return self.distinct == self.announced and not self.cut
 
 
 class PrismClient(Protocol):
@@ -51,4 +53,16 @@ class PrismClient(Protocol):
 
     def domains(self, limits: Limits) -> Listing[ProtectionDomain]:
         """The protection domains with their snapshot entries; empty where the API has none."""
+        ...
+
+    def jobs(self, since: datetime, limits: Limits) -> tuple[RecoveryJob, ...]:
+        """The recovery plan jobs that moved VMs and ended at or after ``since``, and every test failover.
+
+        What a test failover made is never a machine's VM, so its jobs are read however old they are, up to 30 days
+        before ``since``. Empty where the API has none.
+        """
+        ...
+
+    def decoupled(self, vms: Iterable[VmUuid], limits: Limits) -> frozenset[VmUuid]:
+        """Those of ``vms`` that a Metro failover left behind. One call a VM: ask for undecided machines alone."""
         ...
