@@ -20,8 +20,9 @@ from shared.model import (
     ReadStatus,
     Vm,
 )
+from shared.planning.confidence import confidence_in
 from shared.planning.estate import Copy, Estate
-from shared.planning.match import Candidate, Roster, candidates_of, evidence_of
+from shared.planning.match import Candidate, Ground, Roster, candidates_of, evidence_of
 from shared.planning.names import fold
 
 # Contract citrix.md, section 7.3: the four plug-ins that talk to Nutanix, folded.
@@ -107,7 +108,8 @@ def _decide_without_target(machine: Machine, candidates: list[Candidate], situat
     # its own VM still exists, if only under another machine's name: name and power state alone are weak then
     held = machine.hosting.machine_id
     left = estate.by_uuid.get(held, []) if held is not None and not live.own else []
-    leaving = bool(left) and estate.one_sided(live.copy, (*left, *_copies(candidates))) is None
+    told = Ground.JOB in live.grounds
+    leaving = bool(left) and not told and estate.one_sided(live.copy, (*left, *_copies(candidates))) is None
     return _settle(machine, live, candidates, situation, weak=leaving)
 
 
@@ -186,17 +188,7 @@ def _settle(
     if to.in_maintenance:
         text = f"It would move to {to.name}, which is in maintenance mode. End that in Citrix and run again."
         return _finding(machine, FindingKind.EXCLUDED, "connection-in-maintenance", text, shown, situation)
-    among = _copies(candidates)
-    unprotected = estate.one_sided(live.copy, among) is None
-    speaks_against = unprotected and any(estate.one_sided(copy, among) is not None for copy in among)
-    # stopped, and tied to the machine by its name alone: nothing says that it is the live one
-    lifeless = unprotected and live.by_name_only and not live.copy.on
-    if weak or speaks_against or lifeless:
-        confidence = Confidence.WEAK
-    elif live.own and all(candidate.copy.vm.uuid == held for candidate in candidates):
-        confidence = Confidence.PROVEN
-    else:
-        confidence = Confidence.STRONG
+    confidence = confidence_in(live, among=candidates, shown=shown, held=held, estate=estate, weak=weak)
     after = Hosting(to.name, live.copy.vm.uuid, to.id)
     moved = fold(to.name) != fold(machine.hosting.connection or "")
     return _finding(

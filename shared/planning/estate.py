@@ -2,7 +2,8 @@
 
 A *copy* is one VM on one Nutanix cluster, through however many endpoints it is seen. The same UUID on two clusters is
 two copies. What stands on a registered cluster that its Prism Central reports as unavailable is not seen at all: a
-Central goes on listing the VMs of a dead cluster (design, section 4, "Reading").
+Central goes on listing the VMs of a dead cluster (design, section 4, "Reading"). Nor is what can never be a machine's
+VM: an agent, a copy that a test failover made, a leftover of a Metro failover (rule 3).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from shared.model import ClusterReading, ReadStatus, Vm, VmUuid
+from shared.planning.lineage import Lineages
 from shared.planning.names import fold
 
 CopyKey = tuple[VmUuid, str]
@@ -56,6 +58,7 @@ class Estate:
     clusters_of: dict[str, tuple[ClusterReading, ...]] = field(default_factory=dict)
     tells_domains: set[str] = field(default_factory=set)
     unavailable: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    lineages: Lineages = field(default_factory=lambda: Lineages(()))
 
     def one_sided(self, copy: Copy, among: Iterable[Copy]) -> str | None:
         """The protection domain that holds the copy and is active on its cluster alone, if there is one.
@@ -89,29 +92,34 @@ class Estate:
 def build_estate(readings: Iterable[ClusterReading]) -> Estate:
     """Index what was read. ``readings`` come in the order of the profile's clusters, one a cluster."""
     ordered = tuple(readings)
-    estate = Estate({reading.name: reading for reading in ordered})
+    lineages = Lineages(job for reading in ordered if not reading.dead for job in reading.jobs)
+    estate = Estate({reading.name: reading for reading in ordered}, lineages=lineages)
     for reading in ordered:
         key = fold(reading.hosting_connection)
         estate.clusters_of[key] = (*estate.clusters_of.get(key, ()), reading)
     copies: dict[CopyKey, Copy] = {}
+    leftovers = frozenset((vm.uuid, vm.cluster_uuid) for reading in ordered for vm in reading.vms if vm.decoupled)
     for reading in ordered:
         if not reading.dead:
-            _add_vms(estate, copies, reading)
+            _add_vms(estate, copies, reading, leftovers)
             _add_domains(estate, reading)
     _index(estate, copies)
     return estate
 
 
-def _add_vms(estate: Estate, copies: dict[CopyKey, Copy], reading: ClusterReading) -> None:
+def _add_vms(
+    estate: Estate, copies: dict[CopyKey, Copy], reading: ClusterReading, leftovers: frozenset[CopyKey]
+) -> None:
     down = frozenset(cluster.uuid for cluster in reading.registered if not cluster.available)
     if down:
         estate.unavailable[reading.name] = tuple(c.name for c in reading.registered if not c.available)
     element = reading.api == "element-v2"
     name = (reading.name,)
+    test_copies = estate.lineages.test_copies
     for vm in reading.vms:
-        if vm.agent or vm.cluster_uuid in down:
-            continue
         key = (vm.uuid, vm.cluster_uuid)
+        if vm.agent or vm.cluster_uuid in down or vm.uuid in test_copies or key in leftovers:
+            continue
         known = copies.get(key)
         if known is None:
             copies[key] = Copy(vm, fold(vm.name), name)
@@ -131,6 +139,8 @@ def _joined(first: Vm, second: Vm) -> Vm:
         addresses=first.addresses or second.addresses,
         macs=first.macs or second.macs,
         in_flux=first.in_flux or second.in_flux,
+        categories=first.categories or second.categories,
+        by_rule=first.by_rule or second.by_rule,
     )
 
 

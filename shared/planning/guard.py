@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from shared.model import ClusterReading, Finding, FindingKind, Guard, Limits
+from shared.model import ClusterReading, Finding, FindingKind, Folder, Guard, Limits, Provisioning
 
 PERCENT_COUNTS_FROM = 20
 
@@ -16,10 +16,12 @@ def guards(
     readings: Mapping[str, ClusterReading],
     connections_of: Mapping[str, Sequence[ClusterReading]],
     split_domains: Iterable[str],
+    zone_catalogs: Iterable[Folder] = (),
 ) -> tuple[Guard, ...]:
     """Every guard that the plan passes, in a fixed order.
 
-    ``connections_of`` gives the clusters behind a hosting connection, by its folded name.
+    ``connections_of`` gives the clusters behind a hosting connection, by its folded name. ``zone_catalogs`` are the
+    site's catalogs where the policy asks for their zones to move, none where it does not.
     """
     remaps = [finding for finding in findings if finding.kind is FindingKind.REMAP]
     return tuple(
@@ -29,6 +31,7 @@ def guards(
             _share(len(remaps), machines_in_scope, limits),
             _split_brain(sorted(split_domains)),
             _incomplete(remaps, readings, connections_of),
+            _provisioned(remaps, zone_catalogs),
         )
         if guard is not None
     )
@@ -78,3 +81,15 @@ def _incomplete(
     if not behind:
         return None
     return Guard("incomplete-read", f"Remaps rest on clusters that did not answer whole: {', '.join(sorted(behind))}.")
+
+
+def _provisioned(remaps: Iterable[Finding], catalogs: Iterable[Folder]) -> Guard | None:
+    """Moving a catalog's zone moves every machine in it, and only those of a ``Manual`` catalog are in reach."""
+    touched = {finding.machine.catalog_id for finding in remaps}
+    others = [each for each in catalogs if each.id in touched and each.provisioning is not Provisioning.MANUAL]
+    if not others:
+        return None
+    names = ", ".join(sorted(f"{catalog.path} ({catalog.provisioning})" for catalog in others))
+    return Guard(
+        "catalog-provisioning", f"The zone of a catalog moves only where it is Manual; these are not: {names}."
+    )

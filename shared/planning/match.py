@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from shared.model import Evidence, Machine, MachineId, PowerState, Vm, VmUuid
 from shared.planning.estate import Copy, Estate
+from shared.planning.lineage import Link
 from shared.planning.names import fold, host_names, vm_names
 
 
@@ -15,6 +16,7 @@ class Ground(StrEnum):
     """Why a VM is a candidate. All but ``NAME`` are lineage."""
 
     OWN = "own-vm"
+    JOB = "recovery-plan-job"
     SNAPSHOT = "snapshot"
     BIOS = "bios-uuid"
     NAME = "name"
@@ -22,8 +24,11 @@ class Ground(StrEnum):
 
 @dataclass(slots=True)
 class Candidate:
+    """``links`` are what recovery plan jobs say of it, where ``JOB`` is among its grounds."""
+
     copy: Copy
     grounds: tuple[Ground, ...]
+    links: tuple[Link, ...] = ()
 
     @property
     def own(self) -> bool:
@@ -67,8 +72,10 @@ def candidates_of(machine: Machine, estate: Estate, roster: Roster) -> list[Cand
             reasons = grounds.setdefault(copy, [])
             if ground not in reasons:
                 reasons.append(ground)
+    held = machine.hosting.machine_id
+    links = estate.lineages.of(held).links if held is not None else ()
     found = [
-        Candidate(copy, tuple(reasons))
+        Candidate(copy, tuple(reasons), links if Ground.JOB in reasons else ())
         for copy, reasons in grounds.items()
         if machine.id in roster.bearers.get(copy.name, (machine.id,))
     ]
@@ -83,6 +90,8 @@ def _grounds(machine: Machine, estate: Estate) -> Iterator[tuple[Ground, Iterabl
     held = machine.hosting.machine_id
     if held is not None:
         yield Ground.OWN, estate.by_uuid.get(held, ())
+        for end in sorted(estate.lineages.of(held).ends):
+            yield Ground.JOB, estate.by_uuid.get(end, ())
         yield Ground.SNAPSHOT, _from_snapshots(held, estate)
         yield Ground.BIOS, _from_bios(held, estate)
     for name in vm_names(machine):
@@ -122,19 +131,30 @@ def evidence_of(candidate: Candidate, estate: Estate) -> tuple[Evidence, ...]:
     copy = candidate.copy
     vm = copy.vm
     source = f"Prism, cluster {vm.cluster}"
-    facts = [_fact(ground, vm, source) for ground in candidate.grounds]
+    facts = [_fact(ground, vm, source) for ground in candidate.grounds if ground is not Ground.JOB]
+    facts.extend(_told(link) for link in candidate.links)
     facts.append(Evidence("power-state", source, f"{vm.name} ({vm.uuid}) is {_POWER[vm.power]}."))
     for domain in estate.domains_of.get((vm.uuid, vm.cluster_uuid), ()):
         sides = len(estate.active_on[domain])
         where = "on this cluster" if sides == 1 else f"on {sides} clusters"
         text = f"It stands in protection domain {estate.domain_names[domain]}, active {where}."
         facts.append(Evidence("protection-domain", source, text))
+    if vm.categories:
+        more = f" and {len(vm.categories) - 6} more" if len(vm.categories) > 6 else ""
+        facts.append(Evidence("category", source, f"Categories: {', '.join(vm.categories[:6])}{more}."))
     if vm.addresses or vm.macs:
         shown = ", ".join((*vm.addresses[:4], *vm.macs[:4]))
         facts.append(Evidence("address", source, f"Addresses (they never decide): {shown}."))
     if vm.created:
         facts.append(Evidence("created", source, f"Created {vm.created:%Y-%m-%d %H:%M} UTC (age never decides)."))
     return tuple(facts)
+
+
+def _told(link: Link) -> Evidence:
+    became = "kept its UUID" if link.source == link.recovered else f"became {link.recovered}"
+    job = link.job
+    text = f"{job.action} {job.name}, ended {job.at:%Y-%m-%d %H:%M} UTC: {link.source} {became}."
+    return Evidence("lineage", f"recovery-plan-job {job.id}", text)
 
 
 def _fact(ground: Ground, vm: Vm, source: str) -> Evidence:

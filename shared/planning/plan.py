@@ -65,7 +65,15 @@ def _plan(
     findings = tuple(settled[machine.id] for machine in sorted(selection.inside, key=lambda machine: machine.id))
     return Plan(
         findings=findings,
-        guards=guards(findings, len(selection.inside), limits, estate.readings, estate.clusters_of, situation.split),
+        guards=guards(
+            findings,
+            len(selection.inside),
+            limits,
+            estate.readings,
+            estate.clusters_of,
+            situation.split,
+            site.catalogs if policy.switch_catalog_zone else (),
+        ),
         out_of_scope=selection.out_of_scope,
         machines_in_scope=len(selection.inside),
         unmatched=selection.unmatched,

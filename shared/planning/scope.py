@@ -14,7 +14,7 @@ from shared.errors import PlanImpossible
 from shared.model import ClusterReading, Folder, Machine, MachineId, Site
 from shared.planning.decide import Target
 from shared.planning.names import fold, scope_names, vm_names
-from shared.profile import Scope
+from shared.profile import PrismCategory, Scope
 
 Test = Callable[[Machine], bool]
 
@@ -67,6 +67,8 @@ def _tests(
         yield lambda machine: fold(machine.hosting.connection or "") in wanted
     if scope.protection_domain is not None:
         yield _by_domain(scope.protection_domain, readings, target)
+    if scope.prism_category is not None:
+        yield _by_category(scope.prism_category, readings, unmatched)
 
 
 def _note(unmatched: dict[str, tuple[str, ...]], key: str, names: Iterable[str]) -> None:
@@ -142,6 +144,27 @@ def _by_domain(name: str, readings: Sequence[ClusterReading], target: Target | N
         )
     names = {fold(vm.name) for _, domain in active for vm in domain.vms}
     uuids = {vm.uuid for _, domain in active for vm in (*domain.vms, *domain.snapshots)}
+    return lambda machine: machine.hosting.machine_id in uuids or not names.isdisjoint(vm_names(machine))
+
+
+def _by_category(
+    category: PrismCategory, readings: Sequence[ClusterReading], unmatched: dict[str, tuple[str, ...]]
+) -> Test:
+    centrals = [reading for reading in readings if reading.api != "element-v2"]
+    answered = [reading for reading in centrals if not reading.dead]
+    wanted = f"{category.key}:{category.value}"
+    if not answered:
+        silent = ", ".join(reading.name for reading in centrals) or "none in the profile"
+        raise PlanImpossible(
+            f"scope.prismCategory: no Prism Central answered that could tell which VMs have {wanted} ({silent}). "
+            "Run again when one answers, or take the category out of the scope."
+        )
+    key = fold(wanted)
+    vms = [vm for reading in answered for vm in reading.vms if any(fold(each) == key for each in vm.categories)]
+    if not vms:
+        _note(unmatched, "prismCategory", [wanted])
+    names = {fold(vm.name) for vm in vms if vm.name}
+    uuids = {vm.uuid for vm in vms}
     return lambda machine: machine.hosting.machine_id in uuids or not names.isdisjoint(vm_names(machine))
 
 
