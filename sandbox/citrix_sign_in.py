@@ -1,12 +1,15 @@
-"""The token service of Citrix Cloud and what the API asks of every request's headers (contract, sections 2.1, 2.4)."""
+"""The two sign-ins of Citrix and what the API asks of every request's headers (contract, sections 2.1, 2.3 and 2.4)."""
 
 from __future__ import annotations
 
+import base64
 import hmac
 import re
 import secrets
 import time
 from collections import deque
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 from sandbox.contract import Json
 from sandbox.front import Answer, Call
@@ -15,6 +18,7 @@ from sandbox.world import CitrixSite
 TOKEN_SECONDS = 3600
 TOKENS_A_MINUTE = 60
 BEARER = re.compile(r"CWSAuth bearer=(\S+)", re.IGNORECASE)
+ON_PREMISES = "CitrixOnPremises"
 WITHOUT_SITE = ("getMe", "listSites", "getSite", "getHealth")
 
 
@@ -42,13 +46,54 @@ def error_data(status: int, message: str, error_type: str | None = None) -> Answ
     return Answer(status, body=body)
 
 
-class Tokens:
-    """Issues bearer tokens for one hour, and refuses to issue more than a set number a minute."""
+class Door(Protocol):
+    """How callers get in. ``operation`` is the sign-in in the contract, ``customer_id`` whose site they may ask for."""
+
+    operation: str
+    customer_id: str
+
+    def issue(self, call: Call) -> Answer: ...
+
+    def revoke(self, call: Call) -> None: ...
+
+    def refusal(self, call: Call) -> Answer | None:
+        """None for a call with a token that holds."""
+
+
+class _Tokens:
+    """The tokens that one door has given out; each holds for an hour."""
+
+    def __init__(self) -> None:
+        self._until: dict[str, float] = {}
+
+    def new(self) -> str:
+        token = f"eyJhbGciOiJub25lIn0.{secrets.token_urlsafe(48)}"
+        self._until[token] = time.monotonic() + TOKEN_SECONDS
+        return token
+
+    def forget(self, call: Call) -> None:
+        self._until.pop(_bearer(call), None)
+
+    def fault(self, call: Call) -> str | None:
+        """What is wrong with a call's token, None when it holds."""
+        token = _bearer(call)
+        if not token:
+            return "missing"
+        if self._until.get(token, 0.0) <= time.monotonic():
+            return "expired" if token in self._until else "invalid"
+        return None
+
+
+class CloudDoor:
+    """The token service of Citrix Cloud. It refuses to issue more than a set number of tokens a minute."""
+
+    operation = "createCloudToken"
 
     def __init__(self, site: CitrixSite, limit: int = TOKENS_A_MINUTE) -> None:
+        self.customer_id = site.customer_id
         self._site = site
         self._limit = limit
-        self._until: dict[str, float] = {}
+        self._tokens = _Tokens()
         self._issued: deque[float] = deque()
 
     def issue(self, call: Call) -> Answer:
@@ -64,28 +109,57 @@ class Tokens:
         if len(self._issued) >= self._limit:
             return error_data(429, "Too many tokens were requested. Reuse the token until it expires.")
         self._issued.append(now)
-        token = f"eyJhbGciOiJub25lIn0.{secrets.token_urlsafe(48)}"
-        self._until[token] = now + TOKEN_SECONDS
         # The official SDK reads the lifetime as a text.
-        return Answer(body={"token_type": "bearer", "access_token": token, "expires_in": str(TOKEN_SECONDS)})
+        body = {"token_type": "bearer", "access_token": self._tokens.new(), "expires_in": str(TOKEN_SECONDS)}
+        return Answer(body=body)
 
     def revoke(self, call: Call) -> None:
-        self._until.pop(_bearer(call), None)
+        self._tokens.forget(call)
 
     def refusal(self, call: Call) -> Answer | None:
-        """None for a call with a token that holds."""
-        token = _bearer(call)
-        if not token:
-            return _unauthenticated("missing")
-        if self._until.get(token, 0.0) <= time.monotonic():
-            return _unauthenticated("expired" if token in self._until else "invalid")
-        return None
+        fault = self._tokens.fault(call)
+        return None if fault is None else _unauthenticated(fault)
 
 
-def header_refusal(site: CitrixSite, call: Call) -> Answer | None:
+class WindowsDoor:
+    """The sign-in of one Delivery Controller: a Windows account by HTTP Basic. Its tokens hold at this one alone."""
+
+    operation = "createOnPremToken"
+    customer_id = ON_PREMISES
+
+    def __init__(self, site: CitrixSite) -> None:
+        self._site = site
+        self._tokens = _Tokens()
+
+    def issue(self, call: Call) -> Answer:
+        wanted = base64.b64encode(f"{self._site.username}:{self._site.password}".encode())
+        scheme, _, given = call.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "basic" or not hmac.compare_digest(given.strip().encode(), wanted):
+            refused = error_data(401, "The user name or password is incorrect.")
+            refused.headers["WWW-Authenticate"] = "Basic"
+            return refused
+        ends = datetime.now(UTC) + timedelta(seconds=TOKEN_SECONDS)
+        body = {
+            "Token": self._tokens.new(),
+            "Principal": self._site.username,
+            "UserId": "S-1-5-21-1004336348-1177238915-682003330-1105",
+            "CustomerId": ON_PREMISES,
+            "ExpiresAt": ends.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+        return Answer(body=body)
+
+    def revoke(self, call: Call) -> None:
+        self._tokens.forget(call)
+
+    def refusal(self, call: Call) -> Answer | None:
+        fault = self._tokens.fault(call)
+        return None if fault is None else error_data(401, f"The token is {fault}.")
+
+
+def header_refusal(site: CitrixSite, customer_id: str, call: Call) -> Answer | None:
     """What the service says to wrong headers; missing ones that the contract requires are left to the contract."""
     customer = call.headers.get("Citrix-CustomerId")
-    if customer is not None and customer.lower() != site.customer_id.lower():
+    if customer is not None and customer.lower() != customer_id.lower():
         return platform_error(403, "authorization", "Access to the customer is denied", "customer")
     refusal = accept_refusal(call)
     if refusal is not None:

@@ -71,6 +71,11 @@ class DeliveryController(Part):
     port: Port | None = Field(None, description="TCP port; 443 if left out.")
     relay: RelayRoute | None = Field(None, description="The hybrid connection that leads to this controller.")
 
+    @property
+    def origin(self) -> str:
+        """Where the controller answers, ``https://host`` or ``https://host:port``."""
+        return f"https://{self.host}" if self.port is None else f"https://{self.host}:{self.port}"
+
 
 def _bare_name(value: object) -> object:
     return {"host": value} if isinstance(value, str) else value
@@ -114,6 +119,14 @@ class CvadSite(Part):
     base_url: Origin | None = Field(
         None, description="Replaces the controllers' addresses: https://host or https://host:port."
     )
+    site_id: Text | None = Field(None, description="Needed only where the account sees several sites.")
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """Where the controllers answer, ``https://host`` or ``https://host:port``, in their order, each once."""
+        if self.base_url is not None:
+            return (self.base_url,)
+        return tuple(dict.fromkeys(controller.origin for controller in self.hosts))
 
 
 class Cluster(Part):

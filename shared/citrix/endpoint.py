@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import requests
 
 from shared.call_failure import CallFailed, excerpt
+from shared.citrix.wording import Wording, site_title, wording
 from shared.errors import CitrixError
 from shared.http import RETRYABLE, Limits, call
 
@@ -30,6 +30,8 @@ class Token(Protocol):
     def hidden(self) -> tuple[str, ...]: ...
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest: ...
+
+    def ready(self, limits: Limits) -> None: ...
 
     def renew(self, refused: str) -> None: ...
 
@@ -68,7 +70,11 @@ class Endpoint:
 
     @property
     def title(self) -> str:
-        return f"Citrix {urlsplit(self.base_url).netloc} (customer {self.customer_id})"
+        return site_title(self.base_url, self.customer_id)
+
+    @property
+    def wording(self) -> Wording:
+        return wording(self.customer_id)
 
     def get(
         self, path: str, limits: Limits, *, site_id: str | None, params: Mapping[str, str | int] | None = None
@@ -83,7 +89,7 @@ class Endpoint:
         except CitrixError as error:
             if error.http_status != 401 or not sent.authorization:
                 raise
-        # Tokens end early when Citrix says so; a second refusal is about the API client, not about its token.
+        # Tokens end early when Citrix says so; a second refusal is about the account, not about its token.
         self.token.renew(sent.authorization)
         return self._get_once(path, limits, site_id, params, sent)
 
@@ -140,16 +146,18 @@ class Endpoint:
     def _remedy(self, failure: CallFailed) -> str:
         if failure.http_status == SITE_FROZEN:
             return "The site is frozen: open it once in the Citrix Cloud console to wake it, then run again."
+        words = self.wording
         if failure.http_status == 404:
-            return "Check the region or baseUrl and the customer id of the profile."
+            return words.not_found
+        account = f"the {words.account} of secret {self.token.secret}"
         return {
-            "sign-in": f"A new token was refused, too: check the API client of secret {self.token.secret}.",
-            "forbidden": f"Give the API client of secret {self.token.secret} a role that may read the site.",
+            "sign-in": f"A new token was refused, too: check {account}.",
+            "forbidden": f"Give {account} {words.role}.",
             "throttled": "Run again later, or let fewer clients use this site at the same time.",
-            "tls": "Trust the CA that signed its certificate (REQUESTS_CA_BUNDLE), or correct baseUrl.",
-            "unreachable": "Check the way to this host (proxy, firewall, baseUrl) and run again.",
-            "timeout": "Check the way to this host (proxy, firewall, baseUrl) and run again.",
-        }.get(failure.kind, "Run again; if it stays, give the transaction id to Citrix support.")
+            "tls": words.tls,
+            "unreachable": words.way,
+            "timeout": words.way,
+        }.get(failure.kind, words.support)
 
     def _error(
         self,

@@ -14,6 +14,7 @@ import requests
 
 from shared.citrix.endpoint import Endpoint, Token
 from shared.citrix.records import BadRecord, connection_from, folder_from, machine_from
+from shared.citrix.wording import ON_PREMISES_CUSTOMER
 from shared.errors import CitrixError
 from shared.http import Deadline, Limits
 from shared.model import Folder, HostingConnection, Machine, Site
@@ -29,7 +30,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-def _read_limits() -> Limits:
+def read_limits() -> Limits:
+    """The limits of a whole read."""
     # Citrix names no rate limit and promises no Retry-After; its own SDK waits 15 s and more.
     return Limits(Deadline.after(READ_SECONDS), attempts=7, backoff=1.0)
 
@@ -57,7 +59,7 @@ class CitrixSite:
         token: Token,
         site_id: str | None = None,
         *,
-        limits: Callable[[], Limits] = _read_limits,
+        limits: Callable[[], Limits] = read_limits,
     ) -> None:
         self._endpoint = Endpoint(session, base_url, customer_id, token)
         self._chosen = site_id
@@ -66,7 +68,19 @@ class CitrixSite:
 
     def discover(self) -> SiteIdentity:
         """Ask ``/Me`` which site this is. The other methods do it themselves where nobody did before."""
-        body = self._endpoint.get("/Me", self._limits(), site_id=None)
+        return self._discovered(self._limits())
+
+    def identity(self) -> SiteIdentity:
+        """Which site this is; asked for once."""
+        return self._identity or self.discover()
+
+    def probe(self, limits: Limits) -> None:
+        """Sign in and ask which site this is, both within ``limits``: whether this host can be used at all."""
+        self._endpoint.token.ready(limits)
+        self._discovered(limits)
+
+    def _discovered(self, limits: Limits) -> SiteIdentity:
+        body = self._endpoint.get("/Me", limits, site_id=None)
         customers = _objects(body.get("Customers"))
         if len(customers) > 1:
             wanted = self._endpoint.customer_id.lower()
@@ -82,7 +96,8 @@ class CitrixSite:
 
     def machines(self) -> Iterator[Machine]:
         """The machine records of the whole site, each once."""
-        return _distinct(self._items("/Machines", MACHINE_FIELDS, machine_from), lambda machine: machine.id)
+        found = self._items("/Machines", MACHINE_FIELDS, machine_from, vital="Hosting")
+        return _distinct(found, lambda machine: machine.id)
 
     def catalogs(self) -> Iterator[Folder]:
         """The machine catalogs of the whole site, each once."""
@@ -98,15 +113,29 @@ class CitrixSite:
         return tuple(self._records("/hypervisors", body, connection_from))
 
     def _site_id(self) -> str:
-        return (self._identity or self.discover()).id
+        return self.identity().id
 
-    def _items(self, path: str, fields: str, read: Callable[[dict[str, Any]], T]) -> Iterator[T]:
-        """All items of a paged list. It ends when no continuation token comes back, and only then."""
+    def _items(
+        self, path: str, fields: str, read: Callable[[dict[str, Any]], T], vital: str | None = None
+    ) -> Iterator[T]:
+        """All items of a paged list. It ends when no continuation token comes back, and only then.
+
+        ``vital``: a property without which the items would tell something wrong.
+        """
         limits, site_id = self._limits(), self._site_id()
         params: dict[str, str | int] = {"limit": PAGE, "fields": fields}
         seen: set[str] = set()
         while True:
-            body = self._endpoint.get(path, limits, site_id=site_id, params=params)
+            try:
+                body = self._endpoint.get(path, limits, site_id=site_id, params=params)
+            except CitrixError as error:
+                if not self._too_old_for(error, params):
+                    raise
+                log.info("older site takes no fields path=%s status=%s", path, error.http_status)
+                del params["fields"]
+                continue
+            if "fields" not in params:
+                self._check_vital(path, body, vital)
             yield from self._records(path, body, read)
             token = body.get("ContinuationToken")
             if not token:
@@ -115,6 +144,20 @@ class CitrixSite:
                 raise self._endpoint.malformed(f"{path} sent the same continuation token twice, so it would never end")
             seen.add(str(token))
             params = {**params, "continuationToken": str(token)}
+
+    def _too_old_for(self, error: CitrixError, params: dict[str, str | int]) -> bool:
+        """Older controllers may refuse ``fields`` (contract ``citrix.md``, section 10). Decided on the first page."""
+        if self._endpoint.customer_id != ON_PREMISES_CUSTOMER or error.http_status not in (400, 404):
+            return False
+        return "fields" in params and "continuationToken" not in params
+
+    def _check_vital(self, path: str, body: dict[str, Any], vital: str | None) -> None:
+        """A machine without ``Hosting`` reads as one that is not power-managed: a default set must not pass for it."""
+        items = _objects(body.get("Items"))
+        if vital is not None and items and not any(vital in item for item in items):
+            raise self._endpoint.malformed(
+                f"{path} has no {vital} in its items, and the site refuses to be asked for it"
+            )
 
     def _records(self, path: str, body: dict[str, Any], read: Callable[[dict[str, Any]], T]) -> list[T]:
         if not isinstance(body.get("Items"), list):
@@ -125,23 +168,21 @@ class CitrixSite:
             raise self._endpoint.malformed(f"{path} has {error}") from error
 
     def _no_single_site(self, sites: list[dict[str, Any]]) -> CitrixError:
-        title, customer = self._endpoint.title, self._endpoint.customer_id
+        title, words = self._endpoint.title, self._endpoint.wording
         if len(sites) > 1:
             names = ", ".join(f"{site.get('Name')} ({site.get('Id')})" for site in sites)
-            what = f"{title} has several sites: {names}. Say by its id which one is meant."
+            what = f"{title} has several sites: {names}. Say by its id in siteId which one is meant."
         elif self._chosen is not None:
-            what = f"{title} has no site {self._chosen}. Correct the site id."
+            what = f"{title} has no site {self._chosen}. Correct siteId."
         else:
-            what = (
-                f"{title} shows no site to the API client of secret {self._endpoint.token.secret}. Check that "
-                f"{customer} is the customer id of the client and that the client may use DaaS."
-            )
+            remedy = words.no_site.format(customer=self._endpoint.customer_id)
+            what = f"{title} shows no site to the {words.account} of secret {self._endpoint.token.secret}. {remedy}"
         return CitrixError(what, kind="misconfigured", system=title)
 
 
 def read_site(client: CitrixSite, *, workers: int = 4) -> Site:
     """The whole site, its four lists read side by side by ``workers`` threads. Raises ``CitrixError``."""
-    identity = client.discover()
+    identity = client.identity()
     stop = Event()
     with ThreadPoolExecutor(max_workers=max(workers, 1), thread_name_prefix="citrix") as pool:
         machines = pool.submit(_until, stop, client.machines)

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from shared.citrix.sign_in import CloudToken, cloud_host, parse_cloud_secret
-from shared.citrix.site import CitrixSite
-from shared.errors import CitrixError, NotAvailableYet
+import requests
+
+from shared.azure.vault import Secret
+from shared.citrix.cloud_sign_in import CloudSignIn, cloud_host, cloud_title, parse_cloud_secret
+from shared.citrix.fail_over import SiteHosts
+from shared.citrix.on_premises_sign_in import OnPremisesSignIn, parse_windows_secret
+from shared.citrix.site import CitrixSite, read_limits
+from shared.citrix.token import BearerToken, SignIn
+from shared.citrix.wording import ON_PREMISES_CUSTOMER, on_premises_title
+from shared.errors import NotAvailableYet
 from shared.http import Limits, open_session
+from shared.prism.central import Central
 from shared.prism.central_v3 import CentralV3
+from shared.prism.central_v4 import CentralV4
 from shared.prism.client import PrismClient
 from shared.prism.element_v2 import ElementV2
-from shared.prism.sign_in import parse_secret
-from shared.profile import Cluster, DaasSite, Profile
+from shared.prism.sign_in import PrismCredential, parse_secret
+from shared.profile import Cluster, CvadSite, DaasSite, Profile
+from shared.runs.careful_sign_in import CarefulSignIn
 from shared.runs.keyring import Keyring
 from shared.runs.refusal_memory import CarefulPrism, RefusalMemory
 from shared.runs.resources import Resources
@@ -29,45 +39,100 @@ def prism(resources: Resources, cluster: Cluster, keyring: Keyring) -> Iterator[
     title = f"Prism {urlsplit(cluster.url).netloc} (cluster {cluster.name})"
     memory = RefusalMemory(resources, secret.name, secret.version, urlsplit(cluster.url).netloc, title)
     with open_session(ca=keyring.text(cluster.ca), environ=resources.environ, ca_name=cluster.ca or "ca") as session:
-        if cluster.api == "element-v2":
-            yield CarefulPrism(ElementV2(session, cluster.url, credential, cluster=cluster.name), memory)
-        elif cluster.api == "central-v3":
-            narrowed = cluster.prism_clusters or ()
-            central = CentralV3(session, cluster.url, credential, cluster=cluster.name, prism_clusters=narrowed)
-            yield CarefulPrism(central, memory)
-        else:
-            raise NotAvailableYet(f"clusters.api: {cluster.api} is not available yet.", features=(cluster.api,))
+        yield CarefulPrism(_client(cluster, session, credential), memory)
+
+
+def _client(cluster: Cluster, session: requests.Session, credential: PrismCredential) -> PrismClient:
+    if cluster.api == "element-v2":
+        return ElementV2(session, cluster.url, credential, cluster=cluster.name)
+    kinds: dict[str, type[CentralV3 | CentralV4 | Central]] = {
+        "central-v3": CentralV3,
+        "central-v4": CentralV4,
+        "central": Central,
+    }
+    narrowed = cluster.prism_clusters or ()
+    return kinds[cluster.api](session, cluster.url, credential, cluster=cluster.name, prism_clusters=narrowed)
 
 
 @contextmanager
 def citrix(
-    resources: Resources, profile: Profile, keyring: Keyring, *, limits: Callable[[], Limits] | None = None
+    resources: Resources, profile: Profile, keyring: Keyring, *, limits: Callable[[], Limits] = read_limits
 ) -> Iterator[CitrixSite]:
-    """The client of the profile's site; ``limits`` replaces those of a whole read.
+    """The client of the profile's site, on the first of its hosts that answers; ``limits`` are those of its calls.
 
     Raises ``VaultError``, or ``CitrixError`` where it must not be asked.
     """
+    with citrix_hosts(resources, profile, keyring, limits=limits) as hosts:
+        yield hosts.run(lambda client: client)
+
+
+@contextmanager
+def citrix_hosts(
+    resources: Resources, profile: Profile, keyring: Keyring, *, limits: Callable[[], Limits] = read_limits
+) -> Iterator[SiteHosts]:
+    """The hosts of the profile's site, for what may start over on another one.
+
+    Raises ``VaultError``, or ``CitrixError`` where they must not be asked.
+    """
     site = profile.site
-    if not isinstance(site, DaasSite):
-        raise NotAvailableYet("site.kind: cvad is not available yet.", features=("site.kind: cvad",))
     secret = keyring.secret(site.credential)
+    way = _cloud(site, secret) if isinstance(site, DaasSite) else _on_premises(site, secret)
+
+    def memory(place: str) -> RefusalMemory:
+        return RefusalMemory(resources, secret.name, secret.version, place, way.title)
+
+    places, account = [memory(place) for place in way.places], memory(way.account)
+    with open_session(ca=keyring.text(way.ca), environ=resources.environ, ca_name=way.ca or "ca") as session:
+
+        def client(origin: str, bounds: Callable[[], Limits]) -> CitrixSite:
+            sign_in = CarefulSignIn(way.sign_in(session, origin), places, account)
+            token = BearerToken(sign_in, limits=bounds)
+            return CitrixSite(session, origin, way.customer_id, token, site.site_id, limits=bounds)
+
+        yield SiteHosts(way.origins, client, limits)
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How a site is reached. ``places``: where a refusal counts; ``account``: what only one at a time signs in as."""
+
+    origins: tuple[str, ...]
+    title: str
+    customer_id: str
+    ca: str | None
+    places: tuple[str, ...]
+    account: str
+    sign_in: Callable[[requests.Session, str], SignIn]
+
+
+def _cloud(site: DaasSite, secret: Secret) -> _Way:
     credential = parse_cloud_secret(secret.value, name=secret.name)
     origin = site.base_url or f"https://{cloud_host(site.region or '')}"
-    title = f"Citrix Cloud {urlsplit(origin).netloc}"
     # a client may serve several customers, and a wrong customer id must not hold off the right one
     place = f"{urlsplit(origin).netloc}/{site.customer_id}"
-    memory = RefusalMemory(resources, secret.name, secret.version, place, title)
-    held_off = memory.refused()
-    if held_off is not None:
-        raise CitrixError(held_off, kind="sign-in", system=title)
-    with open_session(ca=None, environ=resources.environ) as session:
-        bounds: dict[str, Any] = {"limits": limits} if limits is not None else {}
-        token = CloudToken(session, origin, site.customer_id, credential, **bounds)
-        try:
-            yield CitrixSite(session, origin, site.customer_id, token, site_id=site.site_id, **bounds)
-        except CitrixError as error:
-            # With a transaction it was the API that did not like a token: the credential had just been accepted.
-            # A 403 may come from a proxy on the way.
-            if error.kind == "sign-in" and error.transaction_id is None and error.http_status != 403:
-                memory.remember()
-            raise
+    return _Way(
+        origins=(origin,),
+        title=cloud_title(origin),
+        customer_id=site.customer_id,
+        ca=None,
+        places=(place,),
+        account=place,
+        sign_in=lambda session, at: CloudSignIn(session, at, site.customer_id, credential),
+    )
+
+
+def _on_premises(site: CvadSite, secret: Secret) -> _Way:
+    later = tuple(f"site.hosts ({each.host}).relay" for each in site.hosts if each.relay is not None)
+    if later:
+        raise NotAvailableYet(f"{'; '.join(later)}: not available yet.", features=later)
+    credential = parse_windows_secret(secret.value, name=secret.name)
+    return _Way(
+        origins=site.origins,
+        title=on_premises_title(*site.origins),
+        customer_id=ON_PREMISES_CUSTOMER,
+        ca=site.ca,
+        # all controllers of a site ask the same domain, and profiles may list some of them only
+        places=tuple(urlsplit(origin).netloc for origin in site.origins),
+        account="windows",
+        sign_in=lambda session, at: OnPremisesSignIn(session, at, credential),
+    )

@@ -8,11 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from time import monotonic
 
+from shared.citrix.site import CitrixSite
 from shared.errors import RealignError, VaultError
 from shared.http import Deadline, Limits
 from shared.profile import Cluster, Profile
-from shared.runs.connect import citrix, prism
-from shared.runs.keyring import Keyring, secret_names
+from shared.runs.connect import citrix_hosts, prism
+from shared.runs.keyring import Keyring, site_secret_names
 from shared.runs.resources import Resources
 
 log = logging.getLogger(__name__)
@@ -111,8 +112,10 @@ def _limits() -> Limits:
 
 
 def _ask_site(resources: Resources, profile: Profile) -> None:
-    with citrix(resources, profile, Keyring(resources.vault, secret_names(profile)), limits=_limits) as site:
-        site.discover()
+    keyring = Keyring(resources.vault, site_secret_names(profile))
+    limits = _limits()  # for all its hosts together
+    with citrix_hosts(resources, profile, keyring, limits=lambda: limits) as hosts:
+        hosts.run(CitrixSite.identity)
 
 
 def _ask_cluster(resources: Resources, cluster: Cluster) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from shared.azure.vault import Secret, Vault
-from shared.profile import Profile
+from shared.profile import CvadSite, Profile
 
 _READERS = 8
 
@@ -30,6 +30,13 @@ class Keyring:
 
 def secret_names(profile: Profile) -> frozenset[str]:
     """Every secret that a run of the profile needs."""
-    names = {profile.site.credential, *(cluster.credential for cluster in profile.clusters)}
+    names = {cluster.credential for cluster in profile.clusters}
     names |= {cluster.ca for cluster in profile.clusters if cluster.ca is not None}
-    return frozenset(names)
+    return frozenset(names) | site_secret_names(profile)
+
+
+def site_secret_names(profile: Profile) -> frozenset[str]:
+    """The secrets that the profile's site needs."""
+    site = profile.site
+    authority = site.ca if isinstance(site, CvadSite) else None
+    return frozenset({site.credential} if authority is None else {site.credential, authority})

@@ -10,7 +10,8 @@ from urllib.parse import parse_qs
 import pytest
 import requests
 
-from shared.citrix.sign_in import CloudCredential, CloudToken, cloud_host, parse_cloud_secret
+from shared.citrix.cloud_sign_in import CloudCredential, CloudSignIn, cloud_host, parse_cloud_secret
+from shared.citrix.token import BearerToken
 from shared.errors import CitrixError
 from shared.http import call
 from tests.unit.answers import Answers, Reply, answering, one_after_the_other, quick
@@ -96,13 +97,14 @@ def issued(value: str = "t-1", lifetime: Any = "3600") -> Reply:
     return Reply({"token_type": "bearer", "access_token": value, "expires_in": lifetime})
 
 
-def signing(*replies: Reply | Exception) -> tuple[CloudToken, Answers, Clock]:
+def signing(*replies: Reply | Exception) -> tuple[BearerToken, Answers, Clock]:
     session, answers = answering(one_after_the_other(*replies))
     clock = Clock()
-    return CloudToken(session, ORIGIN, "acme/1", CREDENTIAL, limits=quick, clock=clock), answers, clock
+    sign_in = CloudSignIn(session, ORIGIN, "acme/1", CREDENTIAL)
+    return BearerToken(sign_in, limits=quick, clock=clock), answers, clock
 
 
-def sign(token: CloudToken) -> str:
+def sign(token: BearerToken) -> str:
     request = requests.Request("GET", ORIGIN, auth=token).prepare()
     return str(request.headers["Authorization"])
 

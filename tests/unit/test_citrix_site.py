@@ -13,9 +13,10 @@ from uuid import UUID
 import pytest
 import requests
 
+from shared.citrix.cloud_sign_in import CloudCredential, CloudSignIn
 from shared.citrix.records import folder_from, machine_from
-from shared.citrix.sign_in import CloudCredential, CloudToken
 from shared.citrix.site import CitrixSite, SiteIdentity, read_site
+from shared.citrix.token import BearerToken
 from shared.errors import CitrixError
 from shared.model import Folder, Hosting, HostingConnection, Machine, Provisioning
 from tests.unit.answers import Answers, Reply, answering, quick
@@ -91,7 +92,8 @@ class Site:
         )
 
     def client(self, site_id: str | None = None, customer_id: str = "acme") -> CitrixSite:
-        token = CloudToken(self.session, ORIGIN, customer_id, CloudCredential("citrix-emea", "id", "s3cret"))
+        credential = CloudCredential("citrix-emea", "id", "s3cret")
+        token = BearerToken(CloudSignIn(self.session, ORIGIN, customer_id, credential))
         return CitrixSite(
             self.session, ORIGIN, customer_id, token, site_id, limits=lambda: quick(attempts=7, pauses=self.pauses)
         )
@@ -318,7 +320,7 @@ def test_a_secret_that_citrix_echoes_is_not_shown(words: str, secret: str, caplo
         return Reply({"detail": words}, status=503, headers={"Citrix-TransactionId": words})
 
     session, _ = answering(answer)
-    token = CloudToken(session, ORIGIN, "acme", CloudCredential("citrix-emea", "4d6f-a1", "s3cret+x"))
+    token = BearerToken(CloudSignIn(session, ORIGIN, "acme", CloudCredential("citrix-emea", "4d6f-a1", "s3cret+x")))
     site = CitrixSite(session, ORIGIN, "acme", token, None, limits=quick)
     with pytest.raises(CitrixError, match=r"\*\*\*") as caught:
         site.discover()
@@ -327,7 +329,7 @@ def test_a_secret_that_citrix_echoes_is_not_shown(words: str, secret: str, caplo
 
 def test_the_token_that_was_sent_is_not_shown_when_another_thread_has_renewed_it() -> None:
     session, _ = answering(always(Reply()))
-    token = CloudToken(session, ORIGIN, "acme", CloudCredential("citrix-emea", "4d6f-a1", "s3cret+x"))
+    token = BearerToken(CloudSignIn(session, ORIGIN, "acme", CloudCredential("citrix-emea", "4d6f-a1", "s3cret+x")))
     issued = iter(("tok-1", "tok-2"))
 
     def answer(request: requests.PreparedRequest) -> Reply:

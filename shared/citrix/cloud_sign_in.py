@@ -1,29 +1,23 @@
-"""Signing in to Citrix Cloud: the secret as a customer stores it, and one token a credential (``citrix.md``, 2.1)."""
+"""Signing in to Citrix Cloud: the secret as a customer stores it, and what is exchanged for it (``citrix.md``, 2.1)."""
 
 from __future__ import annotations
 
 import csv
 import json
 import re
-import threading
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import requests
-from requests.auth import AuthBase
 
 from shared.call_failure import CallFailed, excerpt
+from shared.citrix.token import Issued
 from shared.errors import CitrixError
-from shared.http import Deadline, Limits, call
+from shared.http import Limits, call
 
 EXPECTED = '{"clientId": "...", "clientSecret": "..."} or the text of the downloaded Secure Client CSV (ID,Secret)'
-RENEW_BEFORE = 300.0
 DEFAULT_LIFETIME = 3600.0
-SIGN_IN_SECONDS = 60.0
-SCHEME = "CWSAuth bearer="
 # A text box may have eaten the line break behind the header, so nothing needs to stand between it and the values.
 _CSV_HEADER = re.compile(r'\s*"?id"?\s*,\s*"?secret"?\s*', re.IGNORECASE)
 # One host serves US, EU and AP-S; Japan is a cloud of its own (contract, section 1).
@@ -54,6 +48,10 @@ def cloud_host(region: str) -> str:
             kind="misconfigured",
             system="Citrix Cloud",
         ) from None
+
+
+def cloud_title(origin: str) -> str:
+    return f"Citrix Cloud {urlsplit(origin).netloc}"
 
 
 def parse_cloud_secret(text: str, *, name: str) -> CloudCredential:
@@ -91,82 +89,34 @@ def _from_json(content: str) -> tuple[str, str]:
     return client_id.strip(), client_secret.strip()
 
 
-def _sign_in_limits() -> Limits:
-    return Limits(Deadline.after(SIGN_IN_SECONDS))
+class CloudSignIn:
+    """The sign-in of one API client for one customer. ``origin`` is scheme and host of the API."""
 
-
-@dataclass(frozen=True, slots=True)
-class _Token:
-    header: str = field(repr=False)
-    renew_at: float
-
-
-class CloudToken(AuthBase):
-    """Puts ``CWSAuth bearer=`` on requests, with one token for all threads that share this object.
-
-    ``origin`` is scheme and host of the API; the token is asked for there. ``clock`` is monotonic, in seconds.
-    """
-
-    def __init__(
-        self,
-        session: requests.Session,
-        origin: str,
-        customer_id: str,
-        credential: CloudCredential,
-        *,
-        limits: Callable[[], Limits] = _sign_in_limits,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, session: requests.Session, origin: str, customer_id: str, credential: CloudCredential) -> None:
         self._session = session
         self._origin = origin.rstrip("/")
         self._customer_id = customer_id
         self._credential = credential
-        self._limits = limits
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._token: _Token | None = None
+        self._title = cloud_title(self._origin)
 
     @property
     def secret(self) -> str:
-        """The name of the Key Vault secret behind the token."""
         return self._credential.secret
 
     @property
     def hidden(self) -> tuple[str, ...]:
-        """What no message may show: the API client's id and secret, and the token in use."""
-        token = self._token  # without the lock: a sign-in that fails holds it
-        values = (self._credential.client_secret, self._credential.client_id)
-        return values if token is None else (*values, token.header.removeprefix(SCHEME))
+        """The API client's id and secret."""
+        return (self._credential.client_secret, self._credential.client_id)
 
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = self._current().header
-        return request
-
-    def renew(self, refused: str) -> None:
-        """Forget the token of the ``Authorization`` header that was refused, if it is still the one in use.
-
-        So threads that were refused together sign in once.
-        """
-        with self._lock:
-            if self._token is not None and self._token.header == refused:
-                self._token = None
-
-    def _current(self) -> _Token:
-        with self._lock:
-            if self._token is None or self._clock() >= self._token.renew_at:
-                self._token = self._sign_in()
-            return self._token
-
-    def _sign_in(self) -> _Token:
-        title = f"Citrix Cloud {urlsplit(self._origin).netloc}"
-        began = self._clock()
+    def sign_in(self, limits: Limits) -> Issued:
+        """Ask for a token. Raises ``CitrixError``."""
         try:
             answer = call(
                 self._session,
                 "POST",
                 f"{self._origin}/cctrustoauth2/{quote(self._customer_id, safe='')}/tokens/clients",
-                system=title,
-                limits=self._limits(),
+                system=self._title,
+                limits=limits,
                 repeatable=True,
                 data={
                     "grant_type": "client_credentials",
@@ -175,36 +125,36 @@ class CloudToken(AuthBase):
                 },
             )
         except CallFailed as failure:
-            raise self._explained(failure, title) from failure
+            raise self._explained(failure) from failure
         body: dict[str, Any] = answer.json if isinstance(answer.json, dict) else {}
         token = body.get("access_token")
         if body.get("error") or not isinstance(token, str) or not token:
             words = body.get("error_description") or body.get("error") or "the answer holds no token"
-            raise self._refused(title, words, answer.status)
-        lifetime = _seconds(body.get("expires_in"))
-        return _Token(f"{SCHEME}{token}", began + lifetime - min(RENEW_BEFORE, lifetime / 2))
+            raise self._refused(words, answer.status)
+        return Issued(token, _seconds(body.get("expires_in")))
 
-    def _explained(self, failure: CallFailed, title: str) -> CitrixError:
+    def _explained(self, failure: CallFailed) -> CitrixError:
         if failure.http_status in (400, 401, 403):
             said = failure.said if isinstance(failure.said, dict) else {}
             words = said.get("error_description") or said.get("detail") or said.get("error")
-            return self._refused(title, words or "no reason given", failure.http_status)
+            return self._refused(words or "no reason given", failure.http_status)
         return CitrixError(
-            f"{title} {failure.cause} when Realign signed in for customer {self._customer_id}. Check the way to this "
-            "host (proxy, firewall, baseUrl) and run again.",
+            f"{self._title} {failure.cause} when Realign signed in for customer {self._customer_id}. Check the way to "
+            "this host (proxy, firewall, baseUrl) and run again.",
             kind=failure.kind,
-            system=title,
+            system=self._title,
             retryable=failure.retryable,
             http_status=failure.http_status,
         )
 
-    def _refused(self, title: str, words: object, http_status: int) -> CitrixError:
+    def _refused(self, words: object, http_status: int) -> CitrixError:
         said = excerpt(words, self.hidden)
         return CitrixError(
-            f"{title} refused the API client of secret {self._credential.secret} for customer {self._customer_id} "
-            f"(HTTP {http_status}): {said}. Check the customer id, and that the client exists and its secret is right.",
+            f"{self._title} refused the API client of secret {self._credential.secret} for customer "
+            f"{self._customer_id} (HTTP {http_status}): {said}. Check the customer id, and that the client exists and "
+            "its secret is right.",
             kind="sign-in",
-            system=title,
+            system=self._title,
             http_status=http_status,
         )
 
