@@ -27,7 +27,8 @@ class Vm:
     """A virtual machine as one cluster of the profile reports it (contract ``prism.md``, section 6).
 
     ``cluster`` is the profile's name for the endpoint that reported it, ``cluster_uuid`` the registered cluster that
-    it lives on: together with ``uuid`` the latter tells two copies apart. ``categories`` are written ``Key:Value``.
+    it lives on: together with ``uuid`` the latter tells two copies apart. ``categories`` are written ``Key:Value``,
+    None where it has some and Prism did not say which.
     ``by_rule``: a protection policy of Prism Central protects it. ``decoupled``: it is what a Metro failover left
     behind, never the live copy.
     """
@@ -44,7 +45,7 @@ class Vm:
     macs: tuple[str, ...] = ()
     agent: bool = False
     in_flux: bool = False
-    categories: tuple[str, ...] = ()
+    categories: tuple[str, ...] | None = ()
     by_rule: bool = False
     decoupled: bool = False
 

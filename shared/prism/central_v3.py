@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from typing import Any
 
 import requests
 
-from shared.errors import PrismError
 from shared.http import Limits
-from shared.model import PowerState, ProtectionDomain, RegisteredCluster, Vm, VmUuid
+from shared.model import PowerState, ProtectionDomain, RecoveryJob, RegisteredCluster, Vm, VmUuid
 from shared.prism.client import Listing
 from shared.prism.endpoint import Endpoint
 from shared.prism.entity import BadEntity, entries, mac, member, present, required_uuid, text, time_utc, uuid
+from shared.prism.narrowing import narrowed
+from shared.prism.recovery_jobs_v3 import jobs_v3
 from shared.prism.sign_in import PrismCredential
 
 BASE = "/api/nutanix/v3"
@@ -49,7 +51,8 @@ class CentralV3:
                 raise self._endpoint.malformed(f"clusters/list has a cluster with {error}") from error
         registered = tuple(cluster for cluster in found.values() if cluster is not None)
         whole = len(found) == total
-        return Listing(self._narrowed(registered, whole), len(found), total)
+        meant = narrowed(registered, self._wanted, whole=whole, title=self._endpoint.title)
+        return Listing(meant, len(found), total)
 
     def vms(self, clusters: Iterable[RegisteredCluster], limits: Limits) -> Listing[Vm]:
         wanted = frozenset(cluster.uuid for cluster in clusters) if self._wanted else None
@@ -75,21 +78,12 @@ class CentralV3:
         """Prism Central has recovery plans instead."""
         return Listing((), 0, 0)
 
-    def _narrowed(self, registered: tuple[RegisteredCluster, ...], whole: bool) -> tuple[RegisteredCluster, ...]:
-        if not self._wanted:
-            return registered
-        wanted = {name.strip().casefold() for name in self._wanted}
-        there = {word.casefold() for cluster in registered for word in (cluster.name, cluster.uuid)}
-        missing = [name for name in self._wanted if name.strip().casefold() not in there]
-        if missing and whole:
-            names = ", ".join(sorted(cluster.name for cluster in registered)) or "none"
-            raise PrismError(
-                f"{self._endpoint.title} has no registered cluster {', '.join(missing)}. Correct prismClusters in the "
-                f"profile; registered there: {names}.",
-                kind="misconfigured",
-                system=self._endpoint.title,
-            )
-        return tuple(cluster for cluster in registered if cluster.name.casefold() in wanted or cluster.uuid in wanted)
+    def jobs(self, since: datetime, limits: Limits) -> tuple[RecoveryJob, ...]:
+        return jobs_v3(self._endpoint, since, limits)
+
+    def decoupled(self, vms: Iterable[VmUuid], limits: Limits) -> frozenset[VmUuid]:
+        """Only v4 tells."""
+        return frozenset()
 
     def _entities(self, path: str, body: dict[str, Any], limits: Limits) -> Iterator[tuple[dict[str, Any], int]]:
         """Each entity of a list with the total that its page announced. Pages are held one at a time."""
@@ -147,6 +141,18 @@ def vm_from_v3(entity: dict[str, Any], *, cluster: str) -> Vm:
         macs=present(mac(nic.get("mac_address")) for nic in nics) if nics else (),
         agent=resources.get("is_agent_vm") is True,
         in_flux=status.get("state") != "COMPLETE" or not cluster_uuid,
+        categories=_categories(metadata),
+        by_rule=resources.get("protection_type") == "RULE_PROTECTED",
+    )
+
+
+def _categories(metadata: dict[str, Any]) -> tuple[str, ...]:
+    """From ``categories_mapping``: ``categories`` is an older view that has one value of each key only."""
+    return tuple(
+        sys.intern(f"{key}:{value}")
+        for key, values in member(metadata, "categories_mapping").items()
+        for value in (values if isinstance(values, list) else ())
+        if isinstance(value, str)
     )
 
 

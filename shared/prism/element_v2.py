@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -11,7 +12,7 @@ import requests
 
 from shared.errors import PrismError
 from shared.http import Limits
-from shared.model import PowerState, ProtectedVm, ProtectionDomain, RegisteredCluster, Vm, VmUuid
+from shared.model import PowerState, ProtectedVm, ProtectionDomain, RecoveryJob, RegisteredCluster, Vm, VmUuid
 from shared.prism.client import Listing
 from shared.prism.endpoint import Endpoint
 from shared.prism.entity import BadEntity, entries, mac, member, present, required_uuid, text, uuid
@@ -77,6 +78,14 @@ class ElementV2:
             if domain.active and domain.vms:
                 domains[domain.name] = replace(domain, snapshots=self._snapshots(domain.name, limits))
         return Listing(tuple(domains.values()), len(domains), self._total(body, "protection_domains"))
+
+    def jobs(self, since: datetime, limits: Limits) -> tuple[RecoveryJob, ...]:
+        """Recovery plans are Prism Central's."""
+        return ()
+
+    def decoupled(self, vms: Iterable[VmUuid], limits: Limits) -> frozenset[VmUuid]:
+        """Only Prism Central v4 tells."""
+        return frozenset()
 
     def _snapshots(self, domain: str, limits: Limits) -> tuple[ProtectedVm, ...]:
         body = self._endpoint.get(f"{BASE}/protection_domains/{quote(domain, safe='')}/dr_snapshots", limits)

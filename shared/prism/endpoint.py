@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import requests
@@ -14,8 +14,51 @@ from shared.call_failure import CallFailed, excerpt
 from shared.errors import PrismError
 from shared.http import Limits, call
 from shared.prism.sign_in import PrismCredential
+from shared.prism.vendor_error import RATE_GROUPS, SIGN_IN_GROUPS, error_groups, vendor_message
 
 DEFAULT_PORT = 9440
+
+
+class PrismCallFailed(PrismError):
+    """A call that Prism did not answer with what was asked for.
+
+    ``http_status`` is None when there was no answer; ``groups`` are the error groups that v4 named.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: str,
+        system: str,
+        retryable: bool = False,
+        http_status: int | None = None,
+        groups: frozenset[str] = frozenset(),
+    ) -> None:
+        super().__init__(message, kind=kind, system=system, retryable=retryable)
+        self.http_status = http_status
+        self.groups = groups
+
+
+class Conduct(Protocol):
+    """How the attempts of one call behave."""
+
+    @property
+    def request_id(self) -> str | None:
+        """What Nutanix support asks for, of the last attempt."""
+        ...
+
+    def begin(self, limits: Limits) -> Limits:
+        """Wait until the call may start; the answer holds for its further attempts, too."""
+        ...
+
+    def headers(self) -> Mapping[str, str]:
+        """What the next attempt carries besides the credential."""
+        ...
+
+    def answered(self, response: requests.Response) -> None:
+        """Hears of every answer, refusals included, before its body is read."""
+        ...
 
 
 class ApiKeyAuth(AuthBase):
@@ -27,6 +70,22 @@ class ApiKeyAuth(AuthBase):
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers["X-Ntnx-Api-Key"] = self._credential.api_key or ""
         return request
+
+
+class _Overheard(AuthBase):
+    """Signs in as another ``AuthBase`` does, and passes on every answer: also those that are asked for again."""
+
+    def __init__(self, sign_in: AuthBase, hear: Callable[[requests.Response], None]) -> None:
+        self._sign_in = sign_in
+        self._hear = hear
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        def hear(response: requests.Response, *_: Any, **__: Any) -> None:
+            self._hear(response)
+
+        signed: requests.PreparedRequest = self._sign_in(request)
+        signed.register_hook("response", hear)  # type: ignore[no-untyped-call]
+        return signed
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +109,11 @@ class Endpoint:
 
     def get(self, path: str, limits: Limits, params: Mapping[str, str | int] | None = None) -> dict[str, Any]:
         """The JSON object at ``path``. Raises ``PrismError``."""
-        return self._ask("GET", path, limits, params=params)
+        return self.ask("GET", path, limits, params=params)
 
     def list_by_post(self, path: str, limits: Limits, body: Mapping[str, Any]) -> dict[str, Any]:
         """A v3 list, which is a read although it is a POST. Raises ``PrismError``."""
-        return self._ask("POST", path, limits, json=body)
+        return self.ask("POST", path, limits, json=body)
 
     def malformed(self, what: str) -> PrismError:
         """The error for an answer that is JSON, but not what the contract promises."""
@@ -66,7 +125,7 @@ class Endpoint:
             retryable=True,
         )
 
-    def _ask(
+    def ask(
         self,
         method: str,
         path: str,
@@ -74,19 +133,21 @@ class Endpoint:
         *,
         params: Mapping[str, str | int] | None = None,
         json: Mapping[str, Any] | None = None,
+        conduct: Conduct | None = None,
     ) -> dict[str, Any]:
+        """The JSON object that a reading call answers. Raises ``PrismCallFailed``, or ``PrismError`` if it is none."""
         try:
-            return self._ask_once(method, path, limits, params, json)
+            return self._ask_once(method, path, limits, params, json, conduct)
         except CallFailed as failure:
             # A session cookie expires after 15 minutes. Signing in again once is right then, but a password that was
             # refused without any cookie is wrong, and one more try brings the account nearer to its lock.
             if failure.kind != "sign-in" or not self.session.cookies:
-                raise self._explained(failure, path) from failure
+                raise self._explained(failure, path, conduct) from failure
         self.session.cookies.clear()
         try:
-            return self._ask_once(method, path, limits, params, json)
+            return self._ask_once(method, path, limits, params, json, conduct)
         except CallFailed as failure:
-            raise self._explained(failure, path) from failure
+            raise self._explained(failure, path, conduct) from failure
 
     def _ask_once(
         self,
@@ -95,20 +156,22 @@ class Endpoint:
         limits: Limits,
         params: Mapping[str, str | int] | None,
         json: Mapping[str, Any] | None,
+        conduct: Conduct | None,
     ) -> dict[str, Any]:
         answer = call(
             self.session,
             method,
             self.base_url.rstrip("/") + path,
             system=self.title,
-            limits=limits,
+            limits=conduct.begin(limits) if conduct else limits,
             repeatable=True,
+            headers=conduct.headers if conduct else dict,
             params=params,
             json=json,
-            auth=self._auth(),
+            auth=_Overheard(self._auth(), conduct.answered) if conduct else self._auth(),
         )
         if not isinstance(answer.json, dict):
-            raise self.malformed(f"{path} is no JSON object")
+            raise self.malformed(f"{_bare(path)} is no JSON object")
         return answer.json
 
     def _auth(self) -> AuthBase:
@@ -122,25 +185,36 @@ class Endpoint:
         key, username, password = self.credential.api_key, self.credential.username, self.credential.password
         return (key or "", password or "", f"{username}:{password}" if password else "")
 
-    def _explained(self, failure: CallFailed, path: str) -> PrismError:
+    def _explained(self, failure: CallFailed, path: str, conduct: Conduct | None) -> PrismCallFailed:
         secret, status = self.credential.secret, f"HTTP {failure.http_status}"
-        if failure.kind == "sign-in":
+        groups = error_groups(failure.said)
+        kind = _kind(failure, groups)
+        if kind == "sign-in":
             sentence = (
                 f"refused the {self.credential.kind} of secret {secret} ({status}). Correct the secret; Prism locks "
                 "accounts, so Realign does not try again for 20 minutes."
             )
-        elif failure.kind == "forbidden":
+        elif kind == "forbidden":
             sentence = (
-                f"does not let the account of secret {secret} read {path} ({status}). Give the account a role that "
-                "may read, for example Viewer."
+                f"does not let the account of secret {secret} read {_bare(path)} ({status}). Give the account a role "
+                "that may read, for example Viewer."
             )
         else:
-            said = excerpt(vendor_message(failure.said), self._hidden())
-            sentence = f"{failure.cause}{f': {said}' if said else ''}. {self._remedy(failure)}"
-        return PrismError(f"{self.title} {sentence}", kind=failure.kind, system=self.title, retryable=failure.retryable)
+            said = excerpt(vendor_message(failure.said), self._hidden()).removesuffix(".")
+            sentence = f"{failure.cause}{f': {said}' if said else ''}. {self._remedy(kind, failure.http_status)}"
+        if conduct and conduct.request_id and failure.http_status is not None:
+            sentence += f" Request id for Nutanix support: {conduct.request_id}."
+        return PrismCallFailed(
+            f"{self.title} {sentence}",
+            kind=kind,
+            system=self.title,
+            retryable=failure.retryable or kind == "throttled",
+            http_status=failure.http_status,
+            groups=groups,
+        )
 
-    def _remedy(self, failure: CallFailed) -> str:
-        if failure.http_status == 404:
+    def _remedy(self, kind: str, http_status: int | None) -> str:
+        if http_status == 404:
             return "Check that the profile's api fits what answers at this host."
         parts = urlsplit(self.base_url)
         way = f"Check that it is up and that the way to {parts.hostname}, port {parts.port or DEFAULT_PORT}, is open "
@@ -153,14 +227,18 @@ class Endpoint:
             ),
             "throttled": "Run again later, or let fewer clients read it at the same time.",
             "misconfigured": "Correct the host of the cluster in the profile.",
-        }.get(failure.kind, "Run again; if it stays, look at the health of this Prism.")
+        }.get(kind, "Run again; if it stays, look at the health of this Prism.")
 
 
-def vendor_message(said: Any) -> str:
-    """What Prism says about an error: v2 ``message``, v3 ``message_list[].message`` (contract, 3.6 and 4.4)."""
-    if not isinstance(said, dict):
-        return ""
-    messages = said.get("message_list")
-    if isinstance(messages, list):
-        return "; ".join(str(entry.get("message") or "") for entry in messages if isinstance(entry, dict))
-    return str(said.get("message") or "")
+def _kind(failure: CallFailed, groups: frozenset[str]) -> str:
+    """v4 may say under another 4xx what 429 and 401 stand for (contract, 2 and 5.8). A 401 is never anything else."""
+    if failure.kind != "sign-in" and 400 <= (failure.http_status or 0) < 500:
+        if groups & RATE_GROUPS:
+            return "throttled"
+        if failure.kind == "forbidden" and groups & SIGN_IN_GROUPS:
+            return "sign-in"
+    return failure.kind
+
+
+def _bare(path: str) -> str:
+    return path.partition("?")[0]

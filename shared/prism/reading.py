@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from datetime import datetime
 from typing import TypeVar
 
 from shared.errors import PrismError
 from shared.http import Deadline, Limits
-from shared.model import ClusterReading, ProtectionDomain, ReadStatus
+from shared.model import ClusterReading, ProtectionDomain, ReadStatus, RecoveryJob
 from shared.prism.client import Listing, PrismClient
+from shared.prism.completeness import read_whole
 
 WHOLE_READ_SECONDS = 300.0
 
@@ -26,6 +28,8 @@ _STATUS = {
 }
 # After these nothing that follows would be answered either, and what was read before may be out of date by now.
 _GONE = frozenset({"unreachable", "timeout", "sign-in"})
+_NO_DOMAINS: Listing[ProtectionDomain] = Listing((), 0, 0)
+_NO_JOBS: tuple[RecoveryJob, ...] = ()
 
 
 def read_cluster(
@@ -33,56 +37,66 @@ def read_cluster(
     *,
     name: str,
     hosting_connection: str,
+    since: datetime,
     limits: Limits | None = None,
+    probe: Limits | None = None,
 ) -> ClusterReading:
     """Everything that one cluster of the profile says. Raises no ``PrismError``: ``status`` and ``error`` tell.
 
-    ``limits`` holds the deadline of the whole read (default 5 minutes); a cluster that does not matter gets
-    ``Limits(Deadline.after(10), attempts=1, silence=10)``.
+    ``since`` is when the incident began: recovery plan jobs that ended before are not read. ``limits`` holds the
+    deadline of the whole read (default 5 minutes); a cluster that does not matter gets
+    ``Limits(Deadline.after(10), attempts=1, silence=10)``. ``probe`` bounds the first question alone, where others wait
+    for this read: whoever is dead shows it there.
     """
     limits = limits or Limits(Deadline.after(WHOLE_READ_SECONDS))
-
-    def ended(status: ReadStatus, error: str | None) -> ClusterReading:
-        log.info("read cluster=%s api=%s status=%s", name, client.api, status)
-        return ClusterReading(name, client.api, hosting_connection, status, error=error)
-
+    shortcomings: list[str] = []
     try:
-        clusters = _read_whole(lambda: client.clusters(limits), key=lambda cluster: cluster.uuid)
-        vms = _read_whole(lambda: client.vms(clusters.items, limits), key=lambda vm: (vm.uuid, vm.cluster_uuid))
-        domains, shortcoming = _domains(client, limits)
+        clusters = read_whole(lambda: client.clusters(probe or limits), key=lambda cluster: cluster.uuid)
+        vms = read_whole(lambda: client.vms(clusters.items, limits), key=lambda vm: (vm.uuid, vm.cluster_uuid))
+        domains = _beside(
+            lambda: read_whole(lambda: client.domains(limits), key=lambda domain: domain.name),
+            _NO_DOMAINS,
+            shortcomings,
+        )
+        # without the jobs nobody knows which VMs are copies of a test failover
+        jobs = _beside(lambda: client.jobs(since, limits), _NO_JOBS, shortcomings)
     except PrismError as error:
-        return ended(_STATUS.get(error.kind, ReadStatus.FAILED), str(error))
+        status = _STATUS.get(error.kind, ReadStatus.FAILED)
+        log.info("read cluster=%s api=%s status=%s", name, client.api, status)
+        return ClusterReading(name, client.api, hosting_connection, status, error=str(error))
     lists: dict[str, Listing[object]] = {"clusters": clusters, "VMs": vms, "protection domains": domains}
-    short = [f"{part.distinct} of {part.announced} {what}" for what, part in lists.items() if not part.whole]
-    if short and shortcoming is None:
-        shortcoming = (
+    short = [_short(what, part) for what, part in lists.items() if not part.whole]
+    if short:
+        shortcomings.append(
             f"Cluster {name} listed {', '.join(short)}, twice. Run again; what it did not list proves nothing."
         )
-    status = ReadStatus.ANSWERED if shortcoming is None else ReadStatus.INCOMPLETE
-    log.info("read cluster=%s api=%s status=%s vms=%s", name, client.api, status, len(vms.items))
+    status = ReadStatus.INCOMPLETE if shortcomings else ReadStatus.ANSWERED
+    log.info("read cluster=%s api=%s status=%s vms=%s jobs=%s", name, client.api, status, len(vms.items), len(jobs))
     return ClusterReading(
-        name, client.api, hosting_connection, status, vms.items, domains.items, clusters.items, shortcoming
+        name,
+        client.api,
+        hosting_connection,
+        status,
+        vms.items,
+        domains.items,
+        clusters.items,
+        " ".join(shortcomings) or None,
+        jobs,
     )
 
 
-def _domains(client: PrismClient, limits: Limits) -> tuple[Listing[ProtectionDomain], str | None]:
-    """The domains, and a sentence where they could not be read: then the VMs stand, but the read is not whole."""
+def _short(what: str, part: Listing[object]) -> str:
+    if part.distinct == part.announced:
+        return f"{part.distinct} {what} and called the list cut short"
+    return f"{part.distinct} of {part.announced} {what}"
+
+
+def _beside(read: Callable[[], T], nothing: T, shortcomings: list[str]) -> T:
+    """What was read, or ``nothing`` and a sentence why: then the VMs stand, but the read is not whole."""
     try:
-        return _read_whole(lambda: client.domains(limits), key=lambda domain: domain.name), None
+        return read()
     except PrismError as error:
         if error.kind in _GONE:
             raise
-        return Listing((), 0, 0), str(error)
-
-
-def _read_whole(read: Callable[[], Listing[T]], *, key: Callable[[T], object]) -> Listing[T]:
-    """Read; where the number differs from the announced total, once more (a VM may come or go between two pages)."""
-    first = read()
-    if first.whole:
-        return first
-    second = read()
-    if second.whole:
-        return second
-    # What either read saw exists; where both saw it, the later word holds.
-    seen: dict[object, T] = {key(item): item for item in (*first.items, *second.items)}
-    return Listing(tuple(seen.values()), second.distinct, second.announced)
+        shortcomings.append(str(error))
+        return nothing

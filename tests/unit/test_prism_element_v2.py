@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import logging
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -21,6 +22,7 @@ from tests.unit.answers import Answers, Reply, answering, quick
 BASE = "https://prism-par.corp.example:9440"
 ROOT = "/PrismGateway/services/rest/v2.0"
 CLUSTER = "0006200e-fe43-236a-0000-00000000601e"
+SINCE = datetime(2025, 11, 20, tzinfo=UTC)
 CREDENTIAL = PrismCredential("prism-paris", username="svc", password="s3cret")
 
 
@@ -82,7 +84,7 @@ class Element:
         return ElementV2(self.session, BASE, credential, cluster="paris")
 
     def read(self) -> Any:
-        return read_cluster(self.client(), name="paris", hosting_connection="AHV Paris", limits=quick())
+        return read_cluster(self.client(), name="paris", hosting_connection="AHV Paris", since=SINCE, limits=quick())
 
 
 def paths(answers: Answers) -> list[str]:
@@ -295,7 +297,7 @@ def test_an_api_key_is_not_sent_to_prism_element() -> None:
 def test_a_refused_password_is_tried_once_and_never_again() -> None:
     element = Element([vm(1)])
     element.override["/cluster"] = Reply(raw=b"<html>Unauthorized</html>", status=401)
-    reading = read_cluster(element.client(), name="paris", hosting_connection="c", limits=quick())
+    reading = read_cluster(element.client(), name="paris", hosting_connection="c", since=SINCE, limits=quick())
     assert (reading.status, len(element.answers.requests)) == (ReadStatus.REFUSED, 1)
     assert reading.error == (
         "Prism Element prism-par.corp.example (cluster paris) refused the user name or password of secret prism-paris "

@@ -16,6 +16,7 @@ from shared.prism.reading import read_cluster
 from shared.prism.sign_in import PrismCredential
 from tests.unit.answers import Reply, answering, body_of, quick
 
+SINCE = datetime(2025, 11, 20, tzinfo=UTC)
 FOLDER = Path(__file__).parents[2].parent / "shared" / "recordings" / "prism-central-v3"
 
 
@@ -76,7 +77,11 @@ def test_a_recorded_cluster_reads_alone() -> None:
 
 
 def test_a_read_of_the_recorded_central_is_incomplete_because_its_list_of_clusters_was_shortened() -> None:
-    bodies = {"clusters": recorded("clusters-list.json"), "vms": recorded("vms-list.json")}
+    bodies = {
+        "clusters": recorded("clusters-list.json"),
+        "vms": recorded("vms-list.json"),
+        "recovery_plan_jobs": {"metadata": {"total_matches": 0}, "entities": []},
+    }
 
     def central(request: Any) -> Reply:
         body = bodies[request.path_url.split("/")[-2]]
@@ -84,7 +89,7 @@ def test_a_read_of_the_recorded_central_is_incomplete_because_its_list_of_cluste
 
     session, _ = answering(central)
     client = CentralV3(session, "https://pc:9440", PrismCredential("s", username="u", password="p"), cluster="ams")
-    reading = read_cluster(client, name="ams", hosting_connection="c", limits=quick())
+    reading = read_cluster(client, name="ams", hosting_connection="c", since=SINCE, limits=quick())
     assert reading.status is ReadStatus.INCOMPLETE
     assert "2 of 5 clusters" in str(reading.error)
     assert [vm.name for vm in reading.vms] == ["test-vm"]
