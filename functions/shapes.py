@@ -39,6 +39,8 @@ def run_shape(run: Run, unmatched: Mapping[str, Iterable[str]] | None = None) ->
         "requestedBy": run.requested_by,
         "reason": run.reason,
         "target": run.target,
+        "settleSeconds": run.settle_seconds,
+        "incidentStart": time_text(run.incident_start),
         "limits": {"maxChanges": run.limits.max_changes, "maxChangePercent": run.limits.max_change_percent},
         "createdAt": time_text(run.created_at),
         "startedAt": time_text(run.started_at),

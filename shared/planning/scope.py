@@ -159,8 +159,14 @@ def _by_category(
             f"scope.prismCategory: no Prism Central answered that could tell which VMs have {wanted} ({silent}). "
             "Run again when one answers, or take the category out of the scope."
         )
+    untold = [reading.name for reading in answered if any(vm.categories is None for vm in reading.vms)]
+    if untold:
+        raise PlanImpossible(
+            f"scope.prismCategory: {', '.join(untold)} did not say which categories its VMs have, so nobody knows "
+            f"which have {wanted}. Let the account read categories, or take the category out of the scope."
+        )
     key = fold(wanted)
-    vms = [vm for reading in answered for vm in reading.vms if any(fold(each) == key for each in vm.categories)]
+    vms = [vm for reading in answered for vm in reading.vms if any(fold(each) == key for each in vm.categories or ())]
     if not vms:
         _note(unmatched, "prismCategory", [wanted])
     names = {fold(vm.name) for vm in vms if vm.name}

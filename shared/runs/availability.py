@@ -9,10 +9,8 @@ from collections.abc import Iterator
 
 from shared.errors import NotAvailableYet
 from shared.model import Mode
-from shared.profile import CvadSite, Profile, Scope
+from shared.profile import CvadSite, Profile
 from shared.runs.request import RunRequest
-
-_LATER_APIS = frozenset({"central-v4", "central"})
 
 
 def not_available_in(profile: Profile) -> tuple[str, ...]:
@@ -33,30 +31,14 @@ def check_available(profile: Profile, request: RunRequest, mode: Mode) -> None:
 
 def _of_profile(profile: Profile) -> Iterator[str]:
     if isinstance(profile.site, CvadSite):
-        yield "site.kind: cvad"
+        for controller in profile.site.hosts:
+            if controller.relay is not None:
+                yield f"site.hosts ({controller.host}).relay"
     for cluster in profile.clusters:
-        if cluster.api in _LATER_APIS:
-            yield f"clusters ({cluster.name}).api: {cluster.api}"
         if cluster.relay is not None:
             yield f"clusters ({cluster.name}).relay"
-    yield from _of_scope(profile.scope)
-
-
-def _of_scope(scope: Scope) -> Iterator[str]:
-    later = {
-        "deliveryGroups": scope.delivery_groups,
-        "hostingConnections": scope.hosting_connections,
-        "prismCategory": scope.prism_category,
-    }
-    yield from (f"scope.{key}" for key, value in later.items() if value is not None)
 
 
 def _of_request(request: RunRequest, mode: Mode) -> Iterator[str]:
     if mode is Mode.AUTO:
         yield "mode: auto (ask for mode review or report)"
-    if request.scope is not None:
-        yield from _of_scope(request.scope)
-    if request.settle_seconds:
-        yield "settleSeconds"
-    if request.incident_start is not None:
-        yield "incidentStart"

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from datetime import datetime
 from time import monotonic
 from typing import Any
 
@@ -17,53 +18,71 @@ from shared.planning.decide import NUTANIX_PLUGINS
 from shared.planning.names import fold
 from shared.prism.reading import read_cluster
 from shared.profile import Cluster, Profile
-from shared.runs.connect import citrix, prism
+from shared.runs.connect import citrix_hosts, prism
+from shared.runs.gathered import Gathered
 from shared.runs.keyring import Keyring, secret_names
+from shared.runs.listings import Source
 from shared.runs.resources import Resources
 
 OTHERS_SECONDS = 10.0
 SITE_SECONDS = 480.0
+PROBE_SECONDS = 15.0  # of a scheduled run: the messages of other profiles wait for the whole batch to end
+READER_SECONDS = 240.0  # with the five minutes of a whole read still below the ten that a step may work
 MOST_CLUSTERS_AT_ONCE = 16
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Gathered:
-    """``readings`` has one entry a cluster, in the profile's order."""
+class Wanted:
+    """What a run reads for. ``since``: recovery plan jobs that ended before are no lineage. ``shared``: a listing that
+    another run made less than a minute ago will do.
+    """
 
-    site: Site
-    readings: tuple[ClusterReading, ...]
+    since: datetime
+    target: str | None = None
+    shared: bool = False
+
+    @property
+    def main(self) -> str | None:
+        """The cluster of the profile that the target names."""
+        return self.target.partition("/")[0] if self.target is not None else None
 
 
-def gather(
-    resources: Resources, profile: Profile, target: str | None, progress: Callable[[int, int], None]
-) -> Gathered:
+def gather(resources: Resources, profile: Profile, wanted: Wanted, progress: Callable[[int, int], None]) -> Gathered:
     """Read the site and every cluster of the profile.
 
-    A cluster that fails is a reading that says so. With a ``target`` the other clusters get one attempt and 10 s, and
+    A cluster that fails is a reading that says so. With a target the other clusters get one attempt and 10 s, and
     are not waited for once the target and the site have been read. ``progress`` hears how many of how many reads are
     done. Raises ``CitrixError`` or ``VaultError`` where the site cannot be read: without it there is no plan.
     """
     keyring = Keyring(resources.vault, secret_names(profile))
-    main = target.partition("/")[0] if target is not None else None
+    main = wanted.main
     pool = ThreadPoolExecutor(min(len(profile.clusters), MOST_CLUSTERS_AT_ONCE) + 1, thread_name_prefix="read")
     try:
         site = pool.submit(_read_site, resources, profile, keyring)
-        reads = {
-            pool.submit(
-                _read, resources, cluster, keyring, hurry=main is not None and not _named(cluster, main)
-            ): cluster
-            for cluster in profile.clusters
-        }
-        needed: set[Future[Any]] = {site, *(r for r, c in reads.items() if main is None or _named(c, main))}
-        _wait(needed, set(reads) | {site}, progress)
-        readings = tuple(_result(read, cluster) for read, cluster in reads.items())
+        # the target first: another entry of the profile may lead to the same host, and a host has one reader
+        ordered = sorted(profile.clusters, key=lambda cluster: main is not None and not _named(cluster, main))
+        reads = {cluster.name: pool.submit(_read, resources, cluster, keyring, wanted) for cluster in ordered}
+        mains = {read for name, read in reads.items() if main is None or fold(name) == fold(main)}
+        needed: set[Future[Any]] = {site, *mains}
+        _wait(needed, {site, *reads.values()}, progress)
+        readings = tuple(_result(reads[cluster.name], cluster) for cluster in profile.clusters)
         found = site.result()
     finally:
         # not waited for: what goes on is a read that nobody needs any more, and its own deadline bounds it
         pool.shutdown(wait=False, cancel_futures=True)
     return Gathered(found, tuple(_checked(reading, found, profile) for reading in readings))
+
+
+def gather_target(resources: Resources, profile: Profile, wanted: Wanted, before: Gathered) -> Gathered:
+    """What was gathered before, with its target read once more. Raises ``VaultError``."""
+    keyring = Keyring(resources.vault, secret_names(profile))
+    readings = list(before.readings)
+    for index, cluster in enumerate(profile.clusters):
+        if wanted.main is not None and _named(cluster, wanted.main):
+            readings[index] = _checked(_read(resources, cluster, keyring, wanted), before.site, profile)
+    return Gathered(before.site, tuple(readings))
 
 
 def _named(cluster: Cluster, name: str) -> bool:
@@ -84,17 +103,16 @@ def _read_site(resources: Resources, profile: Profile, keyring: Keyring) -> Site
     began = monotonic()
     deadline = Deadline.after(SITE_SECONDS)  # one for all its lists: a step may work for ten minutes
     # Citrix names no rate limit and promises no Retry-After; its own SDK waits 15 s and more
-    with citrix(resources, profile, keyring, limits=lambda: Limits(deadline, attempts=7, backoff=1.0)) as client:
-        site = read_site(client)
+    limits = Limits(deadline, attempts=7, backoff=1.0)
+    with citrix_hosts(resources, profile, keyring, limits=lambda: limits) as hosts:
+        site = hosts.run(read_site)
     log.info("site read profile=%s machines=%s seconds=%.1f", profile.name, len(site.machines), monotonic() - began)
     return site
 
 
-def _read(resources: Resources, cluster: Cluster, keyring: Keyring, *, hurry: bool) -> ClusterReading:
-    limits = Limits(Deadline.after(OTHERS_SECONDS), attempts=1, silence=OTHERS_SECONDS) if hurry else None
+def _read(resources: Resources, cluster: Cluster, keyring: Keyring, wanted: Wanted) -> ClusterReading:
     try:
-        with prism(resources, cluster, keyring) as client:
-            return read_cluster(client, name=cluster.name, hosting_connection=cluster.hosting_connection, limits=limits)
+        found = _read_alone(resources, cluster, keyring, wanted)
     except RealignError as error:
         return _silent(cluster, _status_of(error), str(error))
     except (TypeError, ValueError, LookupError, AttributeError):
@@ -105,6 +123,38 @@ def _read(resources: Resources, cluster: Cluster, keyring: Keyring, *, hurry: bo
             "that the profile's api fits this Prism, and report it."
         )
         return _silent(cluster, ReadStatus.FAILED, text)
+    if found is None:
+        text = (
+            f"Cluster {cluster.name} was being read by other runs for as long as there was time. Run again when they "
+            "are done."
+        )
+        return _silent(cluster, ReadStatus.UNREACHABLE, text)
+    return replace(found, hosting_connection=cluster.hosting_connection)
+
+
+def _read_alone(resources: Resources, cluster: Cluster, keyring: Keyring, wanted: Wanted) -> ClusterReading | None:
+    hurry = wanted.main is not None and not _named(cluster, wanted.main)
+    limits = Limits(Deadline.after(OTHERS_SECONDS), attempts=1, silence=OTHERS_SECONDS) if hurry else None
+
+    def read() -> ClusterReading:
+        probe = Limits(Deadline.after(PROBE_SECONDS), attempts=2, silence=PROBE_SECONDS) if wanted.shared else None
+        with prism(resources, cluster, keyring) as client:
+            return read_cluster(
+                client,
+                name=cluster.name,
+                hosting_connection=cluster.hosting_connection,
+                since=wanted.since,
+                limits=limits,
+                probe=probe,
+            )
+
+    secret = keyring.secret(cluster.credential)
+    narrowed = tuple(cluster.prism_clusters or ())
+    source = Source(cluster.url, cluster.ca, cluster.api, secret.name, secret.version, narrowed)
+    patience = limits.deadline.remaining() if limits is not None else READER_SECONDS
+    return resources.listings.read(
+        source, read, name=cluster.name, shared=wanted.shared, keep=limits is None, patience=patience
+    )
 
 
 def _status_of(error: RealignError) -> ReadStatus:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections import Counter
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from shared.azure.lock import Held, Lock
@@ -30,14 +31,16 @@ from shared.model import (
     RunStatus,
     Step,
 )
-from shared.planning.plan import fingerprint, make_plan, parse_target
-from shared.profile import Profile, Scope
+from shared.planning.plan import fingerprint
+from shared.planning.undecided import unsettled
 from shared.runs.access import SERVICE
-from shared.runs.gather import gather
+from shared.runs.draft import draft
 from shared.runs.resources import Resources
+from shared.runs.settle import next_look
 
 MOST_ATTEMPTS = 5
 WAIT_FOR_LOCK = timedelta(seconds=5)
+CLOCKS_DIFFER = timedelta(seconds=2)
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +57,9 @@ def plan_run(resources: Resources, run_id: RunId) -> None:
     if found.value.status not in _PLANNABLE:
         log.info("nothing to plan run=%s status=%s", run_id, found.value.status.value)
         return
+    if _settles(resources, found.value):
+        log.info("not before %s run=%s", found.value.not_before, run_id)
+        return  # a duplicate: the message that waits until then goes on with it
     token = resources.random_bytes(16).hex()
     lock = resources.locks.acquire(found.value.profile, run_id, token, resources.now())
     try:
@@ -64,6 +70,13 @@ def plan_run(resources: Resources, run_id: RunId) -> None:
                 _plan_locked(resources, run_id, lock)
     except (LockLost, EditedElsewhere) as error:
         log.warning("another worker has the run, run=%s: %s", run_id, error)
+
+
+def _settles(resources: Resources, run: Run) -> bool:
+    """True for a run that waits to look again. A little early is on time: clocks of two workers differ."""
+    if run.status is not RunStatus.PLANNING or run.not_before is None:
+        return False
+    return resources.now() < run.not_before - CLOCKS_DIFFER
 
 
 def _wait_for(resources: Resources, found: Versioned[Run], held: Held) -> None:
@@ -125,30 +138,26 @@ class _Record:
             started_at=self.run.started_at or now,
             attempts=self.run.attempts + 1,
             not_before=None,
-            progress=5,
+            progress=max(5, self.run.progress),
             steps=(*before, Step("plan", "running", now, again)),
         )
 
     def read(self, done: int, total: int) -> None:
-        self.write(progress=5 + 55 * done // total)
+        self.write(progress=max(self.run.progress, 5 + 55 * done // total))
 
 
 def _plan(resources: Resources, record: _Record, lock: Lock) -> None:
+    made = draft(resources, record.run, record.read)
+    plan = made.plan
+    summaries = tuple(_summary(reading) for reading in made.gathered.readings)
+    missing = unsettled(plan.findings) if record.run.target is not None else 0
+    again = next_look(record.run, missing, resources.now())
+    if again is not None:
+        resources.settling.keep(record.run.id, made.gathered)
+        _look_again(resources, record, summaries, missing, again)
+        return
+    record.write(progress=70, clusters=summaries)
     run = record.run
-    profile = _kept_profile(resources, run.id)
-    asked = _asked_scopes(resources, run.id)
-    gathered = gather(resources, profile, run.target, record.read)
-    summaries = tuple(_summary(reading) for reading in gathered.readings)
-    record.write(progress=60, clusters=summaries)
-    plan = make_plan(
-        gathered.site,
-        gathered.readings,
-        scopes=(profile.scope, *asked),
-        policy=profile.policy,
-        limits=run.limits,
-        target=parse_target(run.target, gathered.readings) if run.target is not None else None,
-    )
-    record.write(progress=70)
     rows = (
         finding for finding in plan.findings if run.trigger != "schedule" or finding.kind is not FindingKind.ALIGNED
     )
@@ -158,6 +167,24 @@ def _plan(resources: Resources, record: _Record, lock: Lock) -> None:
     lock.check()
     _finish(resources, record, plan)
     log.info("planned run=%s profile=%s findings=%s rows=%s", run.id, run.profile, len(plan.findings), written)
+
+
+def _look_again(
+    resources: Resources, record: _Record, summaries: tuple[ClusterSummary, ...], missing: int, again: datetime
+) -> None:
+    run, now = record.run, resources.now()
+    detail = f"{missing} machines have not shown up at {run.target} yet; it is read again at {again:%H:%M:%S} UTC."
+    step = Step("settle", "waiting", now, detail)
+    before = tuple(each for each in run.steps if each.name != "settle" and each.status != "running")
+    # every look that comes to its end is a fresh start: the limit on attempts is for crashes
+    record.write(
+        not_before=again,
+        attempts=0,
+        clusters=summaries,
+        steps=(*before, step),
+    )
+    resources.queue.send(run.id, WorkStep.PLAN, delay_seconds=math.ceil((again - now).total_seconds()))
+    log.info("settling run=%s profile=%s missing=%s again=%s", run.id, run.profile, missing, again.isoformat())
 
 
 def _finish(resources: Resources, record: _Record, plan: Plan) -> None:
@@ -204,20 +231,6 @@ def fail_run(resources: Resources, found: Versioned[Run], reason: str) -> None:
     resources.events.append(run.id, Event(now, SERVICE.name, "failed", reason))
     resources.runs.update(failed, found.etag)
     log.error("run failed run=%s profile=%s reason=%s", run.id, run.profile, reason)
-
-
-def _kept_profile(resources: Resources, run_id: RunId) -> Profile:
-    text = resources.inputs.text(run_id, "profile")
-    if text is None:
-        raise RealignError(f"The profile that run {run_id} was started with is gone from storage. Start a new run.")
-    return Profile.model_validate_json(text)
-
-
-def _asked_scopes(resources: Resources, run_id: RunId) -> tuple[Scope, ...]:
-    text = resources.inputs.text(run_id, "scope")
-    scopes = (Scope.model_validate_json(text),) if text is not None else ()
-    named = (resources.inputs.names(run_id, key) for key in ("machines", "csv"))
-    return (*scopes, *(Scope(machines=names) for names in named if names is not None))
 
 
 def _summary(reading: ClusterReading) -> ClusterSummary:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 from shared.errors import PrismError
 from shared.http import Limits
-from shared.model import ProtectionDomain, RegisteredCluster, Vm
+from shared.model import ProtectionDomain, RecoveryJob, RegisteredCluster, Vm, VmUuid
 from shared.prism.client import Listing, PrismClient
 from shared.runs.resources import Resources
 
@@ -95,6 +96,14 @@ class CarefulPrism:
     def domains(self, limits: Limits) -> Listing[ProtectionDomain]:
         with self._remembering():
             return self._client.domains(limits)
+
+    def jobs(self, since: datetime, limits: Limits) -> tuple[RecoveryJob, ...]:
+        with self._remembering():
+            return self._client.jobs(since, limits)
+
+    def decoupled(self, vms: Iterable[VmUuid], limits: Limits) -> frozenset[VmUuid]:
+        with self._remembering():
+            return self._client.decoupled(vms, limits)
 
     @contextmanager
     def _remembering(self) -> Iterator[None]:

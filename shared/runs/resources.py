@@ -26,6 +26,8 @@ from shared.azure.work_queue import WorkQueue
 from shared.errors import NotFound, ProfileInvalid
 from shared.profile import Profile
 from shared.profile_files import ProfileFile, read_profiles
+from shared.runs.gathered import Settling
+from shared.runs.listings import Listings
 from shared.settings import load
 
 
@@ -42,6 +44,8 @@ class Resources:
         self.settings = load(environ)
         self.random_bytes: Callable[[int], bytes] = secrets.token_bytes
         self.pause: Callable[[float], None] = time.sleep
+        self.listings = Listings()
+        self.settling = Settling()
 
     @cached_property
     def _storage(self) -> Storage:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from shared.azure.runs import new_run_id
 from shared.azure.work_queue import WorkStep
@@ -58,6 +58,7 @@ def start_run(
         return Started(earlier, replayed=True)
     profile = resources.profile(profile_name)
     _check_target(profile, request)
+    _check_times(request, resources.now())
     csv_names = names_from_csv(request.machines_csv) if request.machines_csv is not None else None
     mode, limits = _allowed(profile.policy, request, caller)
     check_available(profile, request, mode)
@@ -86,6 +87,8 @@ def start_run(
         limits=limits,
         reason=request.reason,
         target=request.target,
+        settle_seconds=request.settle_seconds or 0,
+        incident_start=request.incident_start,
     )
     _store_inputs(resources, run.id, profile, request, csv_names)
     asked = f"Mode {mode.value}" + (f", target {request.target}" if request.target else "") + "."
@@ -112,6 +115,19 @@ def _check_target(profile: Profile, request: RunRequest) -> None:
         raise InvalidRequest(
             f"target: write '{cluster.name}', or 'cluster/registeredCluster' for one cluster of a Prism Central.",
             field="target",
+        )
+
+
+def _check_times(request: RunRequest, now: datetime) -> None:
+    if request.settle_seconds and request.target is None:
+        raise InvalidRequest(
+            "settleSeconds: only a DR run settles. Name its target too, or leave it out.", field="settleSeconds"
+        )
+    if request.incident_start is not None and request.incident_start > now:
+        raise InvalidRequest(
+            f"incidentStart: {request.incident_start.isoformat()} has not come yet; it is {now:%Y-%m-%dT%H:%M:%SZ}. "
+            "Name the time at which the incident began.",
+            field="incidentStart",
         )
 
 

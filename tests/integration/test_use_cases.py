@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from shared.model import Event, ReadStatus, Run, RunId, RunStatus
 from shared.profile import Profile
 from shared.runs.access import Caller, Role
 from shared.runs.connect import citrix
-from shared.runs.gather import gather
+from shared.runs.gather import Wanted, gather
 from shared.runs.keyring import Keyring, secret_names
 from shared.runs.plan import plan_run
 from shared.runs.request import RunRequest
@@ -186,7 +186,7 @@ def test_a_wrong_password_is_tried_once_although_six_clusters_share_it(
     sandbox.vault.put("prism-wrong", json.dumps({"username": "svc", "password": "wrong"}))
     clusters = [{**central, "name": f"pc-{number}", "credential": "prism-wrong"} for number in range(6)]
     profile = changed_profile(sandbox, "shared-password", clusters=clusters, scope={})
-    found = gather(resources, profile, None, lambda done, total: None)
+    found = gather(resources, profile, Wanted(datetime.now(UTC) - timedelta(hours=72)), lambda done, total: None)
     assert {reading.status for reading in found.readings} == {ReadStatus.REFUSED}
     system = f"prism/{central['name']}"
     assert sandbox.calls.count(system, "POST", "/api/nutanix/v3/clusters/list") == 1
@@ -224,7 +224,12 @@ def test_an_answer_that_makes_no_sense_costs_its_own_cluster_alone(sandbox: Sand
     entry = {**document["clusters"][0], "name": "odd", "api": "central-v3", "baseUrl": server.url}
     del entry["ca"]
     profile = changed_profile(sandbox, "odd", clusters=[*document["clusters"], entry])
-    readings = {reading.name: reading for reading in gather(resources, profile, None, lambda a, b: None).readings}
+    readings = {
+        reading.name: reading
+        for reading in gather(
+            resources, profile, Wanted(datetime.now(UTC) - timedelta(hours=72)), lambda a, b: None
+        ).readings
+    }
     assert readings.pop("odd").status is ReadStatus.FAILED
     assert {reading.status for reading in readings.values()} == {ReadStatus.ANSWERED}
 
