@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 AZURITE := sandbox/azurite/node_modules/.ready
+CLIENTS := tests/nutanix_clients/.venv-4.0/.ready tests/nutanix_clients/.venv-4.3/.ready
 
 .PHONY: demo serve test lint clean
 
@@ -12,7 +13,7 @@ demo: $(READY) $(AZURITE)
 serve: $(READY) $(AZURITE)
 	@$(BIN)/python -m sandbox serve $(ARGS)
 
-test: $(READY) $(AZURITE)
+test: $(READY) $(AZURITE) $(CLIENTS)
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(READY)
@@ -36,5 +37,11 @@ $(AZURITE): sandbox/azurite/package.json sandbox/azurite/package-lock.json $(REA
 	@$(BIN)/python -m sandbox.azurite
 	@touch $@
 
+tests/nutanix_clients/.venv-%/.ready: tests/nutanix_clients/requirements-%.txt $(READY)
+	@echo "Setting up Nutanix's own clients $*, for the tests (once)"
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
 clean:
-	rm -rf .venv sandbox/azurite/node_modules
+	rm -rf .venv sandbox/azurite/node_modules tests/nutanix_clients/.venv-*

@@ -21,7 +21,8 @@ def add_profiles(app: App) -> None:
     app.add_profile("by-hand", schedule=False)
     app.add_profile("broken", schedule=True, clusters=[])
     app.add_file("unreadable.json", "{")
-    app.add_profile("later", schedule=True, clusters=[{**document["clusters"][0], "api": "central"}])
+    relay = {"namespace": "relay.servicebus.windows.net", "path": "prism", "listener": "hcm"}
+    app.add_profile("later", schedule=True, clusters=[{**document["clusters"][0], "relay": relay}])
 
 
 @pytest.fixture
