@@ -12,7 +12,7 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 from urllib.parse import parse_qsl
 
 from aiohttp import web
@@ -90,6 +90,14 @@ class Simulator(Protocol):
         """Headers of every answer, and the faults that strike after the work was done."""
 
 
+@runtime_checkable
+class Origin(Protocol):
+    """Several simulators behind one address, as the APIs of one system are."""
+
+    def serving(self, raw_path: str) -> Simulator:
+        """The one that answers this path; every path has one."""
+
+
 class Defects:
     """Answers of the sandbox that broke a contract. A test session ends red when there are any."""
 
@@ -101,10 +109,10 @@ class Defects:
 
 
 class Front:
-    """An aiohttp application in front of one simulator. ``latency`` is in seconds, and may be changed at any time."""
+    """An aiohttp application in front of one address. ``latency`` is in seconds, and may be changed at any time."""
 
-    def __init__(self, simulator: Simulator, calls: Calls, defects: Defects, latency: float = 0.0) -> None:
-        self._simulator = simulator
+    def __init__(self, origin: Simulator | Origin, calls: Calls, defects: Defects, latency: float = 0.0) -> None:
+        self._origin = origin
         self._calls = calls
         self._defects = defects
         self.latency = latency
@@ -112,8 +120,9 @@ class Front:
         self.app.router.add_route("*", "/{path:.*}", self._handle)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        simulator = self._simulator
-        operation, path = self._route(request)
+        origin = self._origin
+        simulator = origin.serving(request.rel_url.raw_path) if isinstance(origin, Origin) else origin
+        operation, path = _route(simulator, request)
         self._calls.add(simulator.system, operation.method, operation.template)
         call = Call(
             operation=operation,
@@ -125,55 +134,59 @@ class Front:
         )
         if self.latency:
             await asyncio.sleep(self.latency)
-        answer = self._checked(call, await simulator.trouble(call) or self._answer(call))
+        answer = self._checked(simulator, call, await simulator.trouble(call) or _answer(simulator, call))
+        if answer.status == 429:
+            self._calls.add_throttled(simulator.system, operation.method, operation.template)
         return await _send(request, answer if answer.gateway else simulator.finish(call, answer))
 
-    def _route(self, request: web.Request) -> tuple[Operation, dict[str, str]]:
-        simulator, raw_path = self._simulator, request.rel_url.raw_path
-        found = simulator.contract.match(request.method, raw_path)
-        if found is not None and found[0].id in simulator.handlers:
-            return found
-        return simulator.contract.unknown(request.method, raw_path, simulator.probe), {}
-
-    def _answer(self, call: Call) -> Answer:
-        simulator = self._simulator
-        problems = self._read(call)
-        refused = simulator.admit(call)
-        if refused is not None:
-            return refused
-        if call.operation.id == UNKNOWN:
-            return simulator.refuse(404, [f"{call.operation.method.upper()} {call.operation.template} does not exist"])
-        wanted = call.operation.body_type
-        if wanted is not None and call.raw_body and _media_type(call) != wanted:
-            # A form is an old habit of web servers: what is none of it has no parameters, so the request is bad.
-            return simulator.refuse(415 if wanted == JSON_TYPE else 400, [f"The Content-Type must be {wanted}."])
-        if problems:
-            return simulator.refuse(400, problems)
-        return simulator.handlers[call.operation.id](call)
-
-    def _read(self, call: Call) -> list[str]:
-        contract = self._simulator.contract
-        checked = contract.check_request(call.operation, call.path, call.raw_query, call.headers)
-        call.query = checked.query
-        if call.operation.body_type == JSON_TYPE and call.raw_body:
-            try:
-                call.body = json.loads(call.raw_body)
-            except ValueError:
-                return [*checked.problems, "the body is no JSON"]
-        elif call.operation.body_type is not None and call.raw_body:
-            call.body = _form(call.raw_body)
-        self._simulator.prepare(call)
-        return checked.problems + contract.check_body(call.operation, call.body)
-
-    def _checked(self, call: Call, answer: Answer) -> Answer:
+    def _checked(self, simulator: Simulator, call: Call, answer: Answer) -> Answer:
         media_type = None if answer.body is None and answer.payload is None else answer.media_type
-        contract = self._simulator.contract
+        contract = simulator.contract
         problems = contract.check_answer(call.operation, answer.status, media_type, answer.body)
         if not problems:
             return answer
-        text = f"{self._simulator.system} {call.operation.id} {answer.status}: {'; '.join(problems[:5])}"
+        text = f"{simulator.system} {call.operation.id} {answer.status}: {'; '.join(problems[:5])}"
         self._defects.add(text)
         return Answer(500, payload=f"sandbox defect: {text}".encode(), media_type="text/plain")
+
+
+def _route(simulator: Simulator, request: web.Request) -> tuple[Operation, dict[str, str]]:
+    raw_path = request.rel_url.raw_path
+    found = simulator.contract.match(request.method, raw_path)
+    if found is not None and found[0].id in simulator.handlers:
+        return found
+    return simulator.contract.unknown(request.method, raw_path, simulator.probe), {}
+
+
+def _answer(simulator: Simulator, call: Call) -> Answer:
+    problems = _read(simulator, call)
+    refused = simulator.admit(call)
+    if refused is not None:
+        return refused
+    if call.operation.id == UNKNOWN:
+        return simulator.refuse(404, [f"{call.operation.method.upper()} {call.operation.template} does not exist"])
+    wanted = call.operation.body_type
+    if wanted is not None and call.raw_body and _media_type(call) != wanted:
+        # A form is an old habit of web servers: what is none of it has no parameters, so the request is bad.
+        return simulator.refuse(415 if wanted == JSON_TYPE else 400, [f"The Content-Type must be {wanted}."])
+    if problems:
+        return simulator.refuse(400, problems)
+    return simulator.handlers[call.operation.id](call)
+
+
+def _read(simulator: Simulator, call: Call) -> list[str]:
+    contract = simulator.contract
+    checked = contract.check_request(call.operation, call.path, call.raw_query, call.headers)
+    call.query = checked.query
+    if call.operation.body_type == JSON_TYPE and call.raw_body:
+        try:
+            call.body = json.loads(call.raw_body)
+        except ValueError:
+            return [*checked.problems, "the body is no JSON"]
+    elif call.operation.body_type is not None and call.raw_body:
+        call.body = _form(call.raw_body)
+    simulator.prepare(call)
+    return checked.problems + contract.check_body(call.operation, call.body)
 
 
 def _media_type(call: Call) -> str:

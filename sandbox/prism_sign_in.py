@@ -1,4 +1,7 @@
-"""Who may read a simulated Prism: Basic, and with a Central also the API key and the session cookies it set."""
+"""Who may read a simulated Prism: Basic, and with a Central also the API key and the session cookies it set.
+
+And what every answer of a Central says of itself, whichever of its APIs was called.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,17 @@ from sandbox.world import Prism
 
 SESSION_SECONDS = 15 * 60
 COOKIES = ("NTNX_IAM_SESSION", "NTNX_MERCURY_IAM_SESSION", "NTNX_MERCURY_IAM_REFRESH_TOKEN")
+
+
+# By the highest minor of the VM list (contract ``prism.md``, section 5.1).
+PRODUCTS = {0: "pc.2024.3.1.1", 1: "pc.7.3.1", 2: "pc.7.5", 3: "pc.7.6"}
+PRODUCT_WITHOUT_V4 = "pc.2024.1"
+
+
+def central_headers(prism: Prism) -> dict[str, str]:
+    minor = prism.minors.get("vmm")
+    product = PRODUCT_WITHOUT_V4 if minor is None else PRODUCTS.get(minor, PRODUCTS[max(PRODUCTS)])
+    return {"X-Ntnx-Env": "pc", "X-Ntnx-Product": product, "Server": "envoy"}
 
 
 def basic_matches(prism: Prism, call: Call) -> bool:

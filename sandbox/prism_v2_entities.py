@@ -16,7 +16,8 @@ MACHINE_TYPE = "q35"
 def state_of(vm: SimVm) -> tuple[object, ...]:
     """Everything that the entity of a VM is made of. Faster than ``dataclasses.astuple``, which copies deeply."""
     return (
-        vm.name, vm.power, vm.bios_uuid, vm.parent_uuid, vm.agent, vm.state, vm.hypervisor, vm.created, vm.ip, vm.mac
+        vm.name, vm.power, vm.bios_uuid, vm.parent_uuid, vm.agent, vm.state, vm.hypervisor, vm.created, vm.ip, vm.mac,
+        vm.migrating, vm.role, vm.nics, tuple(vm.categories.items()),
     )  # fmt: skip
 
 
@@ -29,9 +30,17 @@ def address_of(vm: SimVm) -> str:
     return vm.ip or f"10.{digest[0]}.{digest[1]}.{digest[2] or 1}"
 
 
-def mac_of(vm: SimVm) -> str:
-    digest = hashlib.blake2s(vm.uuid.encode(), digest_size=3).digest()
-    return vm.mac or "50:6b:8d:" + ":".join(f"{each:02x}" for each in digest)
+def mac_of(vm: SimVm, index: int = 0) -> str:
+    """Of the NIC with that ``index``."""
+    if vm.mac and index == 0:
+        return vm.mac
+    text = f"{vm.uuid}/{index}" if index else vm.uuid
+    digest = hashlib.blake2s(text.encode(), digest_size=3).digest()
+    return "50:6b:8d:" + ":".join(f"{each:02x}" for each in digest)
+
+
+def nic_uuid(vm: SimVm, index: int) -> str:
+    return stable_uuid("nic", vm.uuid, index) if index else stable_uuid("nic", vm.uuid)
 
 
 def cluster_entity(cluster: NutanixCluster) -> Json:
@@ -98,7 +107,7 @@ def vm_entity(vm: SimVm, cluster: NutanixCluster, *, nics: bool, disks: bool = F
         "vm_logical_timestamp": 7,
     }
     if nics:
-        entity["vm_nics"] = [_nic(vm, cluster)]
+        entity["vm_nics"] = [_nic(vm, cluster, index) for index in range(vm.nics)]
     if disks:
         address = {"device_bus": "scsi", "device_index": 0, "disk_label": "scsi.0"}
         address["vmdisk_uuid"] = stable_uuid("disk", vm.uuid)
@@ -106,19 +115,19 @@ def vm_entity(vm: SimVm, cluster: NutanixCluster, *, nics: bool, disks: bool = F
     return entity
 
 
-def _nic(vm: SimVm, cluster: NutanixCluster) -> Json:
-    address = address_of(vm) if vm.power == "on" else None
+def _nic(vm: SimVm, cluster: NutanixCluster, index: int) -> Json:
+    address = address_of(vm) if vm.power == "on" and index == 0 else None
     return {
-        "mac_address": mac_of(vm),
+        "mac_address": mac_of(vm, index),
         "ip_address": address,
         "ip_addresses": [] if address is None else [address],
         "requested_ip_address": None,
         "network_uuid": stable_uuid("network", cluster.uuid),
-        "nic_uuid": stable_uuid("nic", vm.uuid),
+        "nic_uuid": nic_uuid(vm, index),
         "port_id": None,
         "model": "",
         "vlan_mode": "Access",
-        "is_connected": True,
+        "is_connected": index == 0,
     }
 
 

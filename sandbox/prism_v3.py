@@ -10,31 +10,42 @@ from sandbox import contract, fiql
 from sandbox.entity_cache import EntityCache, listing
 from sandbox.faults import Faults
 from sandbox.front import Answer, Call, Handler
-from sandbox.prism_sign_in import Sessions, api_key_matches, basic_matches
+from sandbox.prism_sign_in import Sessions, api_key_matches, basic_matches, central_headers
 from sandbox.prism_v2_entities import state_of
 from sandbox.prism_v3_entities import central_entity, cluster_entity, vm_entity
+from sandbox.prism_v3_envelope import (
+    API_VERSION,
+    DEFAULT_LENGTH,
+    error,
+    list_metadata,
+    missing,
+    refuse_what_is_not_served,
+    refused,
+    v3_page,
+)
+from sandbox.prism_v3_recovery import RecoveryV3
+from sandbox.vm_reading import VmReading
 from sandbox.world import NutanixCluster, Prism, SimVm, stable_uuid
 
 Json = Any
-API_VERSION = "3.1"
-DEFAULT_LENGTH = 20
 MAX_LENGTH = 500
 
 
 class CentralV3:
-    """Shows every registered cluster of ``prism``, and itself among the clusters."""
+    """Shows every registered cluster of ``prism``, and itself among the clusters. ``sessions`` hold for v4, too."""
 
     probe = "v3GetCurrentUser"
 
-    def __init__(self, prism: Prism, faults: Faults) -> None:
+    def __init__(self, prism: Prism, faults: Faults, sessions: Sessions | None = None) -> None:
         self.system = f"prism/{prism.name}"
         self.contract = contract.prism()
-        self.sessions = Sessions()
+        self.sessions = sessions or Sessions()
         self._prism = prism
         self._faults = faults
         self._cache = EntityCache()
-        self._short = False
+        self._reading = VmReading()
         self.handlers: Mapping[str, Handler] = {
+            **RecoveryV3(prism).handlers,
             "v3GetCurrentUser": self._me,
             "v3ListVms": self._vms,
             "v3GetVm": self._vm,
@@ -45,14 +56,14 @@ class CentralV3:
     async def trouble(self, call: Call) -> Answer | None:
         await asyncio.sleep(self._faults.delay("prism-slow", self._prism.name))
         if self._faults.hits("prism-500", self._prism.name):
-            return self._error(500, "INTERNAL_ERROR", "Internal Server Error.")
+            return error(500, "INTERNAL_ERROR", "Internal Server Error.")
         return None
 
     def admit(self, call: Call) -> Answer | None:
         if basic_matches(self._prism, call) or api_key_matches(self._prism, call) or self.sessions.known(call):
             return None
         details = 'Basic realm="Intent Gateway Login Required"'
-        return self._error(401, "AUTHENTICATION_REQUIRED", "Authentication required.", details)
+        return error(401, "AUTHENTICATION_REQUIRED", "Authentication required.", details)
 
     def prepare(self, call: Call) -> None:
         # The document's maximum is what is served; a larger wish is cut, not refused.
@@ -60,12 +71,10 @@ class CentralV3:
             call.body["length"] = min(call.body["length"], MAX_LENGTH)
 
     def refuse(self, status: int, problems: list[str]) -> Answer:
-        if status == 404:
-            return self._error(404, "ENTITY_NOT_FOUND", "; ".join(problems))
-        return self._error(422 if status == 400 else status, "INVALID_REQUEST", "; ".join(problems))
+        return refused(status, problems)
 
     def finish(self, call: Call, answer: Answer) -> Answer:
-        answer.headers |= {"X-Ntnx-Env": "pc", "X-Ntnx-Product": "pc.2024.3.1.1", "Server": "envoy"}
+        answer.headers |= central_headers(self._prism)
         if answer.status == 200 and basic_matches(self._prism, call) and not self.sessions.known(call):
             answer.cookies = self.sessions.open()
         large = call.operation.id == "v3ListVms" and answer.status == 200
@@ -82,23 +91,24 @@ class CentralV3:
         request = call.body
         found = list(self._prism.vms())
         try:
-            _refuse_what_is_not_served(request, "vm")
+            refuse_what_is_not_served(request, "vm")
             if "filter" in request:
                 holds = fiql.parse(request["filter"], ("vm_name",))
                 found = [each for each in found if holds({"vm_name": each[1].name})]
-        except ValueError as error:
-            return self.refuse(400, [str(error)])
+        except ValueError as wrong:
+            return self.refuse(400, [str(wrong)])
         if "sort_attribute" in request:
             found.sort(key=lambda each: each[1].name, reverse=request.get("sort_order") == "DESCENDING")
-        total = len(found)
-        offset = request.get("offset", 0)
-        # A short list announces the total and leaves its last VM out, in the whole of one reading.
-        if offset == 0:
-            self._short = bool(found) and self._faults.hits("prism-short", self._prism.name)
-        if self._short:
-            found = found[:-1]
-        page = found[offset : offset + request.get("length", DEFAULT_LENGTH)]
-        metadata = _list_metadata("vm", request, offset, len(page), total)
+        offset, length = request.get("offset", 0), request.get("length", DEFAULT_LENGTH)
+        shown, total = self._reading.shown(
+            found,
+            first=offset == 0,
+            # One VM alone is asked for to see whether the API answers.
+            whole="filter" not in request and length > 1,
+            short=lambda: self._faults.hits("prism-short", self._prism.name),
+        )
+        page = shown[offset : offset + length]
+        metadata = list_metadata("vm", request, offset, len(page), total)
         protected = {each.uuid: each.protected() for each in self._prism.clusters}
         texts = [self._text(cluster, vm, vm.uuid in protected[cluster.uuid]) for cluster, vm in page]
         judged, payload = listing({"api_version": API_VERSION, "metadata": metadata}, "entities", texts)
@@ -111,7 +121,7 @@ class CentralV3:
     def _vm(self, call: Call) -> Answer:
         found = self._prism.find(call.path["uuid"])
         if found is None:
-            return self._missing("vm", call.path["uuid"])
+            return missing("vm", call.path["uuid"])
         cluster, vm = found
         entity = vm_entity(vm, cluster, protected=vm.uuid in cluster.protected())
         return Answer(body={"api_version": API_VERSION, **entity})
@@ -121,45 +131,20 @@ class CentralV3:
 
     def _clusters(self, call: Call) -> Answer:
         try:
-            _refuse_what_is_not_served(call.body, "cluster")
+            refuse_what_is_not_served(call.body, "cluster")
             if "filter" in call.body:
                 fiql.parse(call.body["filter"], ())
-        except ValueError as error:
-            return self.refuse(400, [str(error)])
+        except ValueError as wrong:
+            return self.refuse(400, [str(wrong)])
         entities = self._cluster_entities()
         if "sort_attribute" in call.body:
             backwards = call.body.get("sort_order") == "DESCENDING"
             entities.sort(key=lambda each: str(each["status"]["name"]), reverse=backwards)
-        offset = call.body.get("offset", 0)
-        page = entities[offset : offset + call.body.get("length", DEFAULT_LENGTH)]
-        metadata = _list_metadata("cluster", call.body, offset, len(page), len(entities))
-        return Answer(body={"api_version": API_VERSION, "metadata": metadata, "entities": page})
+        return v3_page("cluster", call.body, entities)
 
     def _cluster(self, call: Call) -> Answer:
         wanted = call.path["uuid"].lower()
         for entity in self._cluster_entities():
             if entity["metadata"]["uuid"] == wanted:
                 return Answer(body={"api_version": API_VERSION, **entity})
-        return self._missing("cluster", wanted)
-
-    def _missing(self, kind: str, uuid_text: str) -> Answer:
-        return self._error(404, "ENTITY_NOT_FOUND", f"The entity of kind {kind} and uuid {uuid_text} does not exist.")
-
-    @staticmethod
-    def _error(status: int, reason: str, message: str, details: str | None = None) -> Answer:
-        entry = {"reason": reason, "message": message} | ({} if details is None else {"details": details})
-        body = {"state": "ERROR", "code": status, "api_version": API_VERSION, "message_list": [entry]}
-        return Answer(status, body=body)
-
-
-def _refuse_what_is_not_served(request: Mapping[str, Json], kind: str) -> None:
-    """Raises ``ValueError`` for another kind than the list's, and for what a list cannot be sorted by."""
-    if request.get("kind", kind) != kind:
-        raise ValueError(f"The kind {request['kind']} is not valid here: this list is of kind {kind}.")
-    if request.get("sort_attribute", "name") != "name":
-        raise ValueError(f"Unrecognized field: {request['sort_attribute']}")
-
-
-def _list_metadata(kind: str, request: Mapping[str, Json], offset: int, returned: int, total: int) -> Json:
-    echoed = {name: request[name] for name in ("filter", "sort_attribute", "sort_order") if name in request}
-    return {"kind": kind, "offset": offset, "length": returned, "total_matches": total, **echoed}
+        return missing("cluster", wanted)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sandbox.prism_v2_entities import address_of, host_uuid, mac_of
+from sandbox.prism_v2_entities import address_of, host_uuid, mac_of, nic_uuid
 from sandbox.world import NutanixCluster, Prism, SimVm, cluster_uuid, stable_uuid
 
 Json = Any
@@ -16,7 +16,9 @@ def vm_entity(vm: SimVm, cluster: NutanixCluster, *, protected: bool) -> Json:
 
     ``protected``: it is in a protection domain of its cluster.
     """
-    metadata = _metadata("vm", vm.uuid, vm.created)
+    metadata = metadata_of("vm", vm.uuid, vm.created)
+    metadata["categories"] = dict(vm.categories)
+    metadata["categories_mapping"] = {key: [value] for key, value in vm.categories.items()}
     if vm.state == "PENDING" and not vm.name:
         context = {"task_uuid": [stable_uuid("task", vm.uuid)]}
         return {"metadata": metadata, "status": {"state": vm.state, "execution_context": context}, "spec": {}}
@@ -41,7 +43,7 @@ def vm_entity(vm: SimVm, cluster: NutanixCluster, *, protected: bool) -> Json:
     }
 
 
-def _metadata(kind: str, uuid_text: str, created: str) -> Json:
+def metadata_of(kind: str, uuid_text: str, created: str) -> Json:
     return {
         "uuid": uuid_text,
         "kind": kind,
@@ -63,14 +65,24 @@ def _observed(vm: SimVm, cluster: NutanixCluster, protected: bool) -> Json:
         "hypervisor_type": vm.hypervisor,
         "generation_uuid": stable_uuid("generation", vm.uuid),
         "bios_uuid": vm.bios_uuid or vm.uuid,
-        "protection_type": "PD_PROTECTED" if protected else "UNPROTECTED",
+        "protection_type": protection_of(vm, in_domain=protected),
         "storage_config": {},
     }
     if vm.power == "on":
         observed["host_reference"] = {"kind": "host", "uuid": host_uuid(cluster, vm), "name": f"{cluster.name}-A"}
     if vm.parent_uuid:
         observed["parent_reference"] = {"kind": "vm", "uuid": vm.parent_uuid, "name": vm.name}
+    if vm.role is not None:
+        status = "OUT_OF_SYNC" if vm.role == "DECOUPLED" else "SYNCED"
+        observed["protection_policy_state"] = {"policy_info": {"replication_status": status}}
     return observed
+
+
+def protection_of(vm: SimVm, *, in_domain: bool) -> str:
+    """Who protects a VM: Prism Element by a domain, Prism Central by a rule (v3 and v4 say it in the same words)."""
+    if in_domain:
+        return "PD_PROTECTED"
+    return "UNPROTECTED" if vm.role is None else "RULE_PROTECTED"
 
 
 def _hardware(vm: SimVm, cluster: NutanixCluster) -> Json:
@@ -100,7 +112,7 @@ def _hardware(vm: SimVm, cluster: NutanixCluster) -> Json:
         "gpu_list": [],
         "boot_config": {"boot_device_order_list": ["CDROM", "DISK", "NETWORK"], "boot_type": "UEFI"},
         "disk_list": [_disk(vm, cluster)],
-        "nic_list": [_nic(vm, cluster)],
+        "nic_list": [_nic(vm, cluster, index) for index in range(vm.nics)],
     }
 
 
@@ -117,17 +129,17 @@ def _disk(vm: SimVm, cluster: NutanixCluster) -> Json:
     }
 
 
-def _nic(vm: SimVm, cluster: NutanixCluster) -> Json:
+def _nic(vm: SimVm, cluster: NutanixCluster, index: int) -> Json:
     return {
-        "uuid": stable_uuid("nic", vm.uuid),
+        "uuid": nic_uuid(vm, index),
         "nic_type": "NORMAL_NIC",
         "vlan_mode": "ACCESS",
         "trunked_vlan_list": [],
         "num_queues": 1,
-        "mac_address": mac_of(vm),
-        "ip_endpoint_list": [{"ip": address_of(vm), "type": "ASSIGNED"}],
+        "mac_address": mac_of(vm, index),
+        "ip_endpoint_list": [{"ip": address_of(vm), "type": "ASSIGNED"}] if index == 0 else [],
         "subnet_reference": {"kind": "subnet", "name": "vdi", "uuid": stable_uuid("network", cluster.uuid)},
-        "is_connected": True,
+        "is_connected": index == 0,
     }
 
 
@@ -175,7 +187,7 @@ def _cluster(uuid_text: str, name: str, service: str, build: str, nos: str, *, a
             "ntp_server_ip_list": ["10.10.0.3"],
         },
     }
-    metadata = _metadata("cluster", uuid_text, "2024-02-05T21:15:17Z")
+    metadata = metadata_of("cluster", uuid_text, "2024-02-05T21:15:17Z")
     status = {"name": name, "state": "COMPLETE", "resources": resources}
     return {"status": status, "metadata": metadata, "spec": {"name": name, "resources": {}}}
 

@@ -19,12 +19,13 @@ from aiohttp import web
 from sandbox.azurite import Azurite
 from sandbox.calls import Calls
 from sandbox.certificates import CertificateAuthority, ServerCertificate
+from sandbox.citrix_cvad import DeliveryController
 from sandbox.citrix_daas import CitrixDaas
 from sandbox.faults import Fault, Faults
-from sandbox.front import Defects, Front, Simulator
+from sandbox.front import Defects, Front, Origin, Simulator
 from sandbox.identity import PATH, Identity
+from sandbox.prism_central import Central
 from sandbox.prism_v2 import ElementV2
-from sandbox.prism_v3 import CentralV3
 from sandbox.scenario import Endpoints, Expected, Scenario
 from sandbox.server import Background, Server
 from sandbox.storage_proxy import StorageProxy
@@ -66,6 +67,7 @@ class Sandbox:
         self.faults = Faults()
         self.defects = Defects()
         self.relays: dict[str, TcpRelay] = {}
+        self.controller_relays: dict[str, TcpRelay] = {}
         self.function_key = secrets.token_urlsafe(24)
         self.environ: dict[str, str] = {}
         self._first_faults = dict(faults or {})
@@ -89,6 +91,17 @@ class Sandbox:
     @property
     def citrix_url(self) -> str:
         return self._urls["citrix"]
+
+    @property
+    def cvad_urls(self) -> dict[str, str]:
+        """Where the app reaches each Delivery Controller: its relay."""
+        return {name: f"https://127.0.0.1:{relay.port}" for name, relay in self.controller_relays.items()}
+
+    @property
+    def cvad_url(self) -> str | None:
+        """The first Delivery Controller that is up."""
+        states = self.world.site.controllers
+        return next((url for name, url in self.cvad_urls.items() if states[name]), None)
 
     @property
     def vault_url(self) -> str:
@@ -145,6 +158,11 @@ class Sandbox:
         self._stack.callback(self.background.stop)
         certificate = self._public.certificate()
         self._urls["citrix"] = self._simulate(CitrixDaas(self.world, self.faults), certificate).url
+        for name, up in self.world.site.controllers.items():
+            controller = self._simulate(
+                DeliveryController(name, self.world, self.faults), self._corporate.certificate()
+            )
+            self.controller_relays[name] = self._relay(controller, up=up)
         for prism in self.world.prisms.values():
             self._start_prism(prism, self._corporate.certificate())
         self.faults.watch("relay-down", self._relays_down)
@@ -156,30 +174,40 @@ class Sandbox:
         self._urls["vault"] = vault.url
         for name, value in self.scenario.secrets(self.corporate_ca_pem).items():
             self.vault.put(name, value)
+        self.vault.put(*self.scenario.controllers_secret())
         for name, setting in self._first_faults.items():
             self.faults.set(name, setting)
         self.environ = self._environ(identity.url + PATH, self._storage(), self._profiles())
 
-    def _simulate(self, simulator: Simulator, certificate: ServerCertificate) -> Server:
+    def _simulate(self, simulator: Simulator | Origin, certificate: ServerCertificate) -> Server:
         front = Front(simulator, self.calls, self.defects, self._latency)
         self._fronts.append(front)
         return self.serve(front.app, certificate)
 
     def _start_prism(self, prism: Prism, certificate: ServerCertificate) -> None:
-        simulator = ElementV2(prism, self.faults) if prism.api == "element-v2" else CentralV3(prism, self.faults)
-        server = self._simulate(simulator, certificate)
+        element = prism.api == "element-v2"
+        origin = ElementV2(prism, self.faults) if element else Central(prism, self.faults)
+        server = self._simulate(origin, certificate)
+        self.relays[prism.name] = self._relay(server, up=prism.up)
+
+    def _relay(self, server: Server, *, up: bool) -> TcpRelay:
         relay = TcpRelay(self.background, server.port)
-        relay.start(cut=not prism.up)
+        relay.start(cut=not up)
         self._stack.callback(relay.stop)
-        self.relays[prism.name] = relay
+        return relay
 
     def _relays_down(self, fault: Fault | None) -> None:
-        for name, relay in self.relays.items():
-            hit = fault is not None and fault.only in (None, name)
-            if hit:
+        """A site in the cloud has no relay, so without a name the fault strikes controllers of a site on premises."""
+        site = self.world.site
+        prisms = [(name, relay, self.world.prisms[name].up, True) for name, relay in self.relays.items()]
+        controllers = [
+            (name, relay, site.controllers[name], site.kind == "cvad") for name, relay in self.controller_relays.items()
+        ]
+        for name, relay, up, unnamed in [*prisms, *controllers]:
+            if fault is not None and (fault.only == name or (fault.only is None and unnamed)):
                 relay.cut()
                 self.faults.record("relay-down")
-            elif self.world.prisms[name].up:
+            elif up:
                 relay.restore()
 
     def _storage(self) -> str:
@@ -204,7 +232,9 @@ class Sandbox:
     def _profiles(self) -> str:
         folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="realign-sandbox-profiles-"))
         endpoints = Endpoints(
-            citrix=self.citrix_url, prism={name: ("127.0.0.1", relay.port) for name, relay in self.relays.items()}
+            citrix=self.citrix_url,
+            prism={name: ("127.0.0.1", relay.port) for name, relay in self.relays.items()},
+            controllers=tuple(("127.0.0.1", relay.port) for relay in self.controller_relays.values()),
         )
         document = json.dumps(self.scenario.profile_document(endpoints), indent=2)
         Path(folder, f"{self.scenario.profile_name}.json").write_text(document, encoding="utf-8")

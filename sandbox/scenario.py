@@ -1,7 +1,8 @@
 """Scenarios: an estate, what Citrix believes of it, the run that is asked for, and the findings that are right.
 
 A scenario is data (``scenarios/*.yaml``). The same scenario gives the same world in every run: each UUID is made of the
-scenario's name, the machine's and a key. ``expected`` is what the rules of the design's section 4 say about it.
+scenario's name, the machine's and a key; the times of recovery plan jobs alone follow the clock. ``expected`` is what the
+rules of the design's section 4 say about it.
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from sandbox.world import Prism, World
+from sandbox.world import CitrixSite, Prism, World
 from sandbox.world_builder import ScenarioError, WorldBuilder
 
 FOLDER = Path(__file__).parent / "scenarios"
@@ -38,15 +40,22 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """Where a running sandbox answers: the Citrix origin, and host and port of the relay to each Prism."""
+    """Where a running sandbox answers: the Citrix origin, and host and port of the relay to each Prism.
+
+    ``controllers`` are host and port of the relay to each Delivery Controller, in their order.
+    """
 
     citrix: str
     prism: Mapping[str, tuple[str, int]]
+    controllers: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(slots=True)
 class Scenario:
-    """``run`` is the body of a run request, ``profile_parts`` the profile without its hosts."""
+    """``run`` is the body of a run request, ``profile_parts`` the profile without its hosts.
+
+    ``trigger`` is ``http`` or ``schedule``: then the timer starts the run, and nobody asks for anything.
+    """
 
     name: str
     describes: str
@@ -57,6 +66,7 @@ class Scenario:
     guards: tuple[str, ...] = ()
     unmatched: dict[str, tuple[str, ...]] = field(default_factory=dict)
     out_of_scope: int = 0
+    trigger: str = "http"
 
     @property
     def profile_name(self) -> str:
@@ -69,27 +79,45 @@ class Scenario:
             host, port = endpoints.prism[prism.name]
             cluster = {"name": prism.name, "api": prism.api, "host": host, "port": port}
             cluster |= {"credential": f"prism-{prism.name}", "ca": CA_SECRET}
+            cluster |= {} if prism.prism_clusters is None else {"prismClusters": prism.prism_clusters}
             clusters.append(cluster | {"hostingConnection": prism.hosting_connection})
-        site = {
+        document = {"name": self.profile_name, "site": self._site(endpoints), "clusters": clusters}
+        return document | {key: value for key, value in self.profile_parts.items() if key != "name"}
+
+    def _site(self, endpoints: Endpoints) -> Json:
+        if self.world.site.kind == "cvad":
+            hosts = [{"host": host, "port": port} for host, port in endpoints.controllers]
+            return {"kind": "cvad", "hosts": hosts, "credential": f"citrix-{self.profile_name}", "ca": CA_SECRET}
+        return {
             "kind": "daas",
             "baseUrl": endpoints.citrix,
             "customerId": self.world.site.customer_id,
             "credential": f"citrix-{self.profile_name}",
         }
-        document = {"name": self.profile_name, "site": site, "clusters": clusters}
-        return document | {key: value for key, value in self.profile_parts.items() if key != "name"}
+
+    def controllers_secret(self) -> tuple[str, str]:
+        """Name and text of what signs in to the Delivery Controllers, which are there beside a DaaS customer, too."""
+        return f"cvad-{self.profile_name}", json.dumps(_account(self.world.site))
 
     def secrets(self, ca_pem: str) -> dict[str, str]:
-        """What the Key Vault must hold for the profile. ``ca_pem`` is the authority that signs for the Prisms."""
+        """What the Key Vault must hold for the profile. ``ca_pem`` is the authority of Prisms and controllers."""
         site = self.world.site
         secrets = {
-            f"citrix-{self.profile_name}": json.dumps({"clientId": site.client_id, "clientSecret": site.client_secret}),
+            f"citrix-{self.profile_name}": json.dumps(_account(site) if site.kind == "cvad" else _api_client(site)),
             CA_SECRET: ca_pem,
         }
         for prism in self.world.prisms.values():
             credential = {"apiKey": prism.api_key} if prism.api_key else _basic(prism)
             secrets[f"prism-{prism.name}"] = json.dumps(credential)
         return secrets
+
+
+def _api_client(site: CitrixSite) -> dict[str, str]:
+    return {"clientId": site.client_id, "clientSecret": site.client_secret}
+
+
+def _account(site: CitrixSite) -> dict[str, str]:
+    return {"username": site.username, "password": site.password}
 
 
 def _basic(prism: Prism) -> dict[str, str]:
@@ -101,13 +129,20 @@ def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
-def load(name: str) -> Scenario:
-    """Builds a scenario. Raises ``ScenarioError``."""
+def answering_api(prism: Prism) -> str:
+    """Which API a run ends up with: the one that the profile names, or the newest of a ``central`` that answers."""
+    if prism.api != "central" or not prism.up:
+        return prism.api
+    return "central-v4" if prism.minors else "central-v3"
+
+
+def load(name: str, now: datetime | None = None) -> Scenario:
+    """Builds a scenario as of ``now`` (aware; this moment if left out). Raises ``ScenarioError``."""
     path = FOLDER / f"{name}.yaml"
     if not path.is_file():
         raise ScenarioError(f"There is no scenario {name}. Choose one of: {', '.join(names())}.")
     data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    builder = WorldBuilder(data)
+    builder = WorldBuilder(data, now or datetime.now(UTC))
     world = builder.build()
     expect = data.get("expect", {})
     scenario = Scenario(
@@ -118,6 +153,7 @@ def load(name: str) -> Scenario:
         run=data.get("run", {}),
         guards=tuple(expect.get("guards", ())),
         unmatched={key: tuple(value) for key, value in expect.get("unmatched", {}).items()},
+        trigger=data.get("trigger", "http"),
     )
     for machine, entry in builder.made:
         if entry["expect"] == "out-of-scope":

@@ -127,7 +127,7 @@ def _addresses(sandbox: Sandbox, app: str, admin: str) -> dict[str, object]:
         "app": app,
         "review": f"{app}/api/review",
         "citrix": sandbox.citrix_url,
-        "cvad": None,
+        "cvad": sandbox.cvad_url,
         "prism": sandbox.prism_urls,
         "keyVault": sandbox.vault_url,
         "storage": sandbox.environ["AzureWebJobsStorage"],

@@ -33,7 +33,8 @@ class SimVm:
 
     ``migrating``: a cross-cluster migration is under way. ``role`` is the synchronous replication role (``PRIMARY``,
     ``SECONDARY``, ``INDEPENDENT``, ``DECOUPLED``), None for a VM that is not so protected. ``late`` is the number of
-    readings of a Prism Central that still leave it out: each one counts down.
+    readings of a Prism Central that still leave it out: each one counts down. Of several ``nics`` the first is
+    connected and has the address.
     """
 
     uuid: str
@@ -51,6 +52,7 @@ class SimVm:
     migrating: bool = False
     role: str | None = None
     late: int = 0
+    nics: int = 1
 
 
 @dataclass(slots=True)
@@ -67,7 +69,8 @@ class SimRecovered:
 class SimJob:
     """A recovery plan job. ``action`` and ``status`` are v3's words; v4's follow from them. ``live``: LIVE_MIGRATE.
 
-    ``started`` and ``ended`` are RFC 3339, whole seconds; ``ended`` is None while it runs.
+    ``started`` and ``ended`` are RFC 3339, whole seconds; ``ended`` is None while it runs. ``plan`` is the name of the
+    recovery plan that it runs.
     """
 
     uuid: str
@@ -77,6 +80,7 @@ class SimJob:
     ended: str | None
     status: str = "COMPLETED"
     recovered: list[SimRecovered] = field(default_factory=list)
+    plan: str = "VDI"
 
 
 @dataclass(slots=True)
@@ -123,7 +127,8 @@ class Prism:
 
     ``minors`` are the highest v4 minor of each namespace that a Central serves (``{}``: it has no v4), ``announces``
     whether it answers ``OPTIONS .../unversioned/info``. ``serves_v3``: the v3 API answers, too. ``prism_clusters``
-    is what the profile narrows it to.
+    is what the profile narrows it to. ``rates`` are the v4 calls a second by operation where they are not the usual
+    ones. ``select_minor`` is the lowest minor of the VM list that takes ``$select``.
     """
 
     name: str
@@ -139,6 +144,8 @@ class Prism:
     serves_v3: bool = True
     prism_clusters: list[str] | None = None
     jobs: list[SimJob] = field(default_factory=list)
+    rates: dict[str, int] = field(default_factory=dict)
+    select_minor: int = 0
 
     def vms(self) -> Iterator[tuple[NutanixCluster, SimVm]]:
         for cluster in self.clusters:
@@ -222,7 +229,11 @@ class SimMachine:
 
 @dataclass(slots=True)
 class CitrixSite:
-    """A Citrix DaaS customer with one site. ``frozen`` makes ``/Me`` answer 530."""
+    """A Citrix site, seen as that of a DaaS customer and as one on premises. ``frozen`` makes ``/Me`` answer 530.
+
+    ``kind`` is the profile's word. ``controllers`` are the Delivery Controllers by name, True for one that is up;
+    ``old`` makes them refuse ``fields`` in a list of machines.
+    """
 
     id: str
     name: str
@@ -234,6 +245,11 @@ class CitrixSite:
     groups: dict[str, SimGroup] = field(default_factory=dict)
     machines: dict[str, SimMachine] = field(default_factory=dict)
     frozen: bool = False
+    kind: str = "daas"
+    username: str = "CORP\\svc-realign"
+    password: str = field(default="", repr=False)
+    controllers: dict[str, bool] = field(default_factory=lambda: {"ddc01": True})
+    old: bool = False
 
     def connection(self, name_or_id: str) -> SimConnection | None:
         wanted = name_or_id.lower()

@@ -1,17 +1,21 @@
 """Builds the world of a scenario from its file: clusters, VMs, protection domains and the Citrix site.
 
-Each UUID is made of the scenario's name, the machine's and a key, so that a scenario is the same in every run.
+Each UUID is made of the scenario's name, the machine's and a key, so that a scenario is the same in every run. Only
+the times of recovery plan jobs follow the clock.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
+from sandbox.job_builder import JobBuilder
 from sandbox.world import (
     AHV_PLUGIN_ELEMENT,
+    MINORS,
     CitrixSite,
     DomainEntry,
     NutanixCluster,
@@ -45,15 +49,17 @@ def empty_site(scenario: str) -> CitrixSite:
         customer_id="acme" + stable_uuid(scenario, "customer")[:8],
         client_id=stable_uuid(scenario, "client"),
         client_secret=stable_uuid(scenario, "client secret"),
+        password=stable_uuid(scenario, "site password"),
     )
 
 
 class WorldBuilder:
-    """``made`` are the machine records with the entries of the file that they came from, in order."""
+    """``made`` are the machine records with the entries of the file that they came from, in order. ``now`` is aware."""
 
-    def __init__(self, data: Json) -> None:
+    def __init__(self, data: Json, now: datetime) -> None:
         self._data = data
         self._name: str = data["name"]
+        self._jobs = JobBuilder(self._name, now)
         self._site = empty_site(self._name)
         self._prisms: dict[str, Prism] = {}
         self._clusters: dict[str, NutanixCluster] = {}
@@ -61,6 +67,7 @@ class WorldBuilder:
 
     def build(self) -> World:
         """Raises ``ScenarioError``."""
+        self._citrix(self._data.get("site", {}))
         for entry in self._data["connections"]:
             self._connection(entry)
         for entry in self._data["clusters"]:
@@ -84,6 +91,15 @@ class WorldBuilder:
         return (
             stable_uuid(self._name, "vm", key) if key.startswith("@") else stable_uuid(self._name, "vm", machine, key)
         )
+
+    def _citrix(self, entry: Json) -> None:
+        """``controllers`` is their number, or the state of each, ``up`` or ``down``."""
+        site, controllers = self._site, entry.get("controllers", 1)
+        site.kind, site.old = entry.get("kind", "daas"), entry.get("old", False)
+        if site.kind not in ("daas", "cvad"):
+            raise ScenarioError(f"Scenario {self._name}: site.kind is daas or cvad, not {site.kind}.")
+        states = ["up"] * controllers if isinstance(controllers, int) else controllers
+        site.controllers = {f"ddc{number:02d}": state == "up" for number, state in enumerate(states, start=1)}
 
     def _connection(self, entry: Json) -> None:
         zone = entry.get("zone", "Primary")
@@ -117,6 +133,11 @@ class WorldBuilder:
             up=entry.get("state", "up") == "up",
             password=stable_uuid(self._name, entry["name"], "password"),
             api_key=stable_uuid(self._name, entry["name"], "key") if entry.get("credential") == "apiKey" else None,
+            minors=_minors(entry),
+            announces=entry.get("announces", True),
+            serves_v3=entry.get("v3", True),
+            prism_clusters=entry.get("prismClusters"),
+            jobs=[self._jobs.build(each) for each in entry.get("jobs", [])],
         )
 
     def _domain(self, entry: Json) -> None:
@@ -151,7 +172,8 @@ class WorldBuilder:
         connection = self._named(self._site.connections, record["connection"]) if record.get("connection") else None
         hosted = self.vm_uuid(machine.name, record["id"]) if record.get("id") else None
         made = SimMachine(
-            id=stable_uuid(self._name, "machine", machine.name),
+            # a machine whose account was made again has two records of one name
+            id=stable_uuid(self._name, "machine", machine.name, *([entry["account"]] if "account" in entry else [])),
             uid=len(self._site.machines) + 1,
             name=machine.name,
             dns_name=machine.dns_name,
@@ -161,11 +183,20 @@ class WorldBuilder:
             connection_id=connection.id if connection else None,
             # Citrix keeps a UUID as it was written; compare without case.
             hosted_machine_id=hosted.upper() if hosted and record.get("upperCase") else hosted,
-            hosted_name=machine.host if hosted else None,
+            hosted_name=record.get("hostedName", machine.host).format(machine.number) if hosted else None,
         )
         self._site.machines[made.id] = made
         for vm in entry.get("vms", []):
             self._vm(machine, vm)
+        for snapshot in entry.get("snapshots", []):
+            domain = self._clusters[snapshot["at"]].domains[snapshot["domain"]]
+            self._snapshot(domain, DomainEntry(self.vm_uuid(machine.name, snapshot["of"]), machine.host))
+        try:
+            self._jobs.recovered(
+                machine.host, entry.get("recovered", []), lambda key: self.vm_uuid(machine.name, key)
+            )
+        except KeyError as unknown:
+            raise ScenarioError(f"Scenario {self._name}: {machine.name} names {unknown}, which is not there.") from None
         self.made.append((made, entry))
 
     def _vm(self, machine: _Machine, entry: Json) -> None:
@@ -181,6 +212,10 @@ class WorldBuilder:
             parent_uuid=self.vm_uuid(machine.name, entry["parent"]) if "parent" in entry else None,
             agent=entry.get("agent", False),
             state=entry.get("state", "COMPLETE"),
+            categories=dict(entry.get("categories", {})),
+            migrating=entry.get("migrating", False),
+            role=entry.get("role"),
+            late=entry.get("late", 0),
         )
         cluster.add(vm)
         if "domain" in entry:
@@ -210,6 +245,13 @@ class WorldBuilder:
         raise ScenarioError(f"Scenario {self._name}: {name} is used, but not declared.")
 
 
+def _minors(entry: Json) -> dict[str, int]:
+    """``minor`` is the highest of every namespace; ``v4: false`` is a Prism Central that has no v4."""
+    if not entry.get("v4", True):
+        return {}
+    return dict(MINORS) if "minor" not in entry else dict.fromkeys(MINORS, entry["minor"])
+
+
 @dataclass(frozen=True)
 class _Machine:
     name: str
@@ -223,7 +265,7 @@ class _Machine:
     @cached_property
     def dns_name(self) -> str:
         given = self.entry.get("dnsName")
-        return str(given) if given else f"{self.host.lower()}.{DNS_SUFFIX}"
+        return str(given).format(self.number) if given else f"{self.host.lower()}.{DNS_SUFFIX}"
 
 
 @dataclass(frozen=True)

@@ -226,21 +226,18 @@ def test_a_target_that_is_no_cluster_of_the_profile_is_refused(app: App, target:
     assert problem["field"] == "target"
 
 
-def cvad(app: App) -> Json:
-    return {"site": {"kind": "cvad", "hosts": ["ddc1.corp.example"], "credential": "citrix-cvad"}}
-
-
 def one_cluster(app: App, **changes: Any) -> Json:
     first, *others = app.document()["clusters"]
     return {"clusters": [{**first, **changes}, *others]}
 
 
 RELAY = {"namespace": "relay.servicebus.windows.net", "path": "hc", "listener": "hcm"}
+RELAYED = {"host": "ddc1.corp.example", "relay": RELAY}
 LATER_PROFILES: dict[str, Callable[[App], Json]] = {
     "central-v4": lambda app: one_cluster(app, api="central-v4"),
     "central": lambda app: one_cluster(app, api="central"),
     "relay": lambda app: one_cluster(app, relay=RELAY),
-    "cvad": cvad,
+    "site.hosts": lambda app: {"site": {"kind": "cvad", "hosts": [RELAYED], "credential": "citrix-cvad"}},
     "mode: auto": lambda app: {"policy": {"mode": "auto"}},
     "deliveryGroups": lambda app: {"scope": {"deliveryGroups": ["W11 Desktops"]}},
     "hostingConnections": lambda app: {"scope": {"hostingConnections": ["Nutanix AHV Paris"]}},

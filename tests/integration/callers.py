@@ -59,6 +59,10 @@ class PrismCaller:
     def get(self, path: str, **more: Any) -> requests.Response:
         return judged(self.session.get(self.url + path, timeout=20, **more), "prism.openapi.yaml", self.url, self.url)
 
+    def options(self, path: str) -> requests.Response:
+        answer = self.session.request("OPTIONS", self.url + path, timeout=20)
+        return judged(answer, "prism.openapi.yaml", self.url, self.url)
+
     def post(self, path: str, body: Any, **more: Any) -> requests.Response:
         answer = self.session.post(self.url + path, json=body, timeout=20, **more)
         return judged(answer, "prism.openapi.yaml", self.url, self.url)

@@ -56,6 +56,8 @@ RUNS = st.builds(
     limits=st.builds(Limits, SMALL, SMALL),
     reason=st.none() | TEXT,
     target=st.none() | TEXT,
+    settle_seconds=SMALL,
+    incident_start=st.none() | TIMES,
     started_at=st.none() | TIMES,
     ended_at=st.none() | TIMES,
     updated_at=st.none() | TIMES,
@@ -112,6 +114,12 @@ def test_every_enum_is_stored_by_its_value_and_no_time_as_a_datetime() -> None:
     assert (type(row["status"]), row["status"]) == (str, "rolling-back")
     assert row["createdAt"] == "2026-11-22T12:00:00.123456+00:00"
     assert all(value is None or type(value) in (str, int) for value in row.values())
+
+
+def test_a_row_that_was_written_before_runs_could_settle_is_read() -> None:
+    run = Run(RunId("a"), "p", Mode.REVIEW, RunStatus.QUEUED, "http", "me", NOW, Limits(1, 2))
+    row = {key: value for key, value in run_to_row(run).items() if key not in ("settleSeconds", "incidentStart")}
+    assert row_to_run(checked(row)) == run
 
 
 def test_a_time_of_another_zone_is_stored_in_utc_and_a_naive_one_is_refused() -> None:

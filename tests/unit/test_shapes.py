@@ -100,6 +100,8 @@ def test_a_run_that_has_just_been_asked_for() -> None:
         "requestedBy": "ann@example.com",
         "reason": None,
         "target": None,
+        "settleSeconds": 0,
+        "incidentStart": None,
         "limits": {"maxChanges": 200, "maxChangePercent": 25},
         "createdAt": TEXT,
         "startedAt": None,
@@ -149,6 +151,15 @@ def test_a_planned_run() -> None:
     json.dumps(shape)
 
 
+def test_a_dr_run_says_how_long_it_settles_and_since_when_jobs_count() -> None:
+    began = datetime(2026, 11, 22, 4, 30, tzinfo=timezone(timedelta(hours=1)))
+    shape = run_shape(
+        replace(RUN, target="amsterdam/AMS-CL01", settle_seconds=600, incident_start=began, not_before=AT)
+    )
+    assert (shape["target"], shape["settleSeconds"]) == ("amsterdam/AMS-CL01", 600)
+    assert (shape["incidentStart"], shape["notBefore"]) == ("2026-11-22T03:30:00.000Z", TEXT)
+
+
 def test_a_remap() -> None:
     assert finding_shape(REMAP) == {
         "machine": {
@@ -194,7 +205,7 @@ def test_a_good_profile_is_shown_as_it_is_written() -> None:
 def test_a_profile_that_is_written_ahead_says_what_no_run_does_yet() -> None:
     shape = profile_shape(parse_profile(json.dumps(ON_PREMISES), file="p.json"))
     assert shape["valid"] is True
-    assert "site.kind: cvad" in shape["notAvailableYet"]
+    assert "clusters (hq).relay" in shape["notAvailableYet"]
 
 
 def test_a_broken_profile_shows_its_errors_and_nothing_of_its_text() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from uuid import NAMESPACE_DNS, uuid5
 
 from shared.model import (
@@ -25,6 +26,8 @@ from shared.model import (
     ProtectionDomain,
     Provisioning,
     ReadStatus,
+    RecoveredVm,
+    RecoveryJob,
     RegisteredCluster,
     Site,
     Vm,
@@ -37,6 +40,7 @@ CLUSTERS = ("paris", "amsterdam", "london", "berlin", "outside")
 ON, OFF, OTHER = PowerState.ON, PowerState.OFF, PowerState.OTHER
 DEAD = (ReadStatus.UNREACHABLE, ReadStatus.REFUSED, ReadStatus.FAILED, ReadStatus.MISCONFIGURED)
 NO_LIMITS = Limits(max_changes=1_000_000, max_change_percent=100)
+DAY_ONE = datetime(2026, 11, 20, 3, tzinfo=UTC)
 
 
 def uid(label: str) -> VmUuid:
@@ -102,6 +106,9 @@ def vm(
     in_flux: bool = False,
     addresses: tuple[str, ...] = (),
     macs: tuple[str, ...] = (),
+    categories: tuple[str, ...] = (),
+    by_rule: bool = False,
+    decoupled: bool = False,
 ) -> Vm:
     """A VM that no cluster has listed yet: ``element`` and ``central`` say where it is."""
     return Vm(
@@ -116,6 +123,9 @@ def vm(
         macs=macs,
         agent=agent,
         in_flux=in_flux,
+        categories=categories,
+        by_rule=by_rule,
+        decoupled=decoupled,
     )
 
 
@@ -131,6 +141,25 @@ def domain(
         active,
         tuple(ProtectedVm(uid(label), called) for label, called in vms),
         tuple(ProtectedVm(uid(label), called) for label, called in snapshots),
+    )
+
+
+def job(
+    *moves: tuple[str, str],
+    hour: int = 0,
+    action: str = "FAILOVER",
+    test: bool = False,
+    id_: str | None = None,
+    name: str = "Plan A",
+) -> RecoveryJob:
+    """``moves`` are pairs of a VM's label before and after; ``hour`` orders jobs in time."""
+    return RecoveryJob(
+        id=id_ or f"job {action} {hour} {moves}",
+        name=name,
+        action="TEST_FAILOVER" if test else action,
+        at=DAY_ONE + timedelta(hours=hour),
+        test=test,
+        recovered=tuple(RecoveredVm(uid(before), uid(after), "") for before, after in moves),
     )
 
 
@@ -162,12 +191,14 @@ def central(
     down: Iterable[str] = (),
     status: ReadStatus = ReadStatus.ANSWERED,
     connection: str | None = None,
+    jobs: Iterable[RecoveryJob] = (),
+    api: str = "central-v4",
 ) -> ClusterReading:
     """A Prism Central with its registered clusters; those in ``down`` it lists, but reports as unavailable."""
     unavailable = frozenset(down)
     return ClusterReading(
         name=name,
-        api="central-v4",
+        api=api,
         hosting_connection=connection_name(connection or name),
         status=status,
         vms=tuple(
@@ -176,14 +207,19 @@ def central(
             for vm in vms
         ),
         registered=tuple(RegisteredCluster(cluster_uuid(c), c, available=c not in unavailable) for c in clusters),
+        jobs=tuple(jobs),
     )
 
 
-def silent(name: str, status: ReadStatus = ReadStatus.UNREACHABLE, *, connection: str | None = None) -> ClusterReading:
+def silent(
+    name: str,
+    status: ReadStatus = ReadStatus.UNREACHABLE,
+    *,
+    connection: str | None = None,
+    api: str = "element-v2",
+) -> ClusterReading:
     """A cluster of the profile that said nothing."""
-    return ClusterReading(
-        name, "element-v2", connection_name(connection or name), status, error=f"{name} did not answer."
-    )
+    return ClusterReading(name, api, connection_name(connection or name), status, error=f"{name} did not answer.")
 
 
 def site(
@@ -205,8 +241,14 @@ def site(
     )
 
 
-def folder(name: str, path: str | None = None, *, id_: str | None = None) -> Folder:
-    return Folder(id_ or f"id of {name}", name, path or name)
+def folder(
+    name: str,
+    path: str | None = None,
+    *,
+    id_: str | None = None,
+    provisioning: Provisioning = Provisioning.MANUAL,
+) -> Folder:
+    return Folder(id_ or f"id of {name}", name, path or name, provisioning=provisioning)
 
 
 def plan_of(

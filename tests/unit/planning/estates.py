@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from hypothesis import strategies as st
@@ -14,7 +15,9 @@ from shared.model import (
     ProtectionDomain,
     Provisioning,
     ReadStatus,
+    RecoveryJob,
     Vm,
+    VmUuid,
 )
 from shared.profile import Scope
 from tests.unit.planning.builders import (
@@ -27,6 +30,7 @@ from tests.unit.planning.builders import (
     connection,
     domain,
     element,
+    job,
     machine,
     plan_of,
     silent,
@@ -74,6 +78,8 @@ def vms(draw: st.DrawFn) -> tuple[Vm, ...]:
             parent=draw(maybe_label),
             agent=draw(rarely),
             in_flux=draw(rarely),
+            by_rule=draw(st.booleans()),
+            decoupled=draw(rarely),
         )
         for label in labels
     )
@@ -91,9 +97,43 @@ def domains(draw: st.DrawFn, there: tuple[Vm, ...]) -> tuple[ProtectionDomain, .
 
 
 @st.composite
+def _job_list(draw: st.DrawFn, labels: tuple[str, ...]) -> tuple[RecoveryJob, ...]:
+    """Few hours and few UUIDs: chains, forks, cycles, failbacks, moves that keep the UUID, jobs that end together."""
+    found: list[RecoveryJob] = []
+    for number in range(draw(st.sampled_from((0, 0, 1, 2, 3, 4)))):
+        sources = draw(st.lists(st.sampled_from(labels), min_size=1, max_size=3, unique=True))
+        # what a job makes is no source of the same job, unless it keeps its UUID
+        ends = [label for label in labels if label not in sources]
+        moves = [(one, draw(st.sampled_from((one, *ends)))) for one in sources]
+        hour, action = draw(st.integers(0, 2)), draw(st.sampled_from(("FAILOVER", "MIGRATE", "UNPLANNED_FAILOVER")))
+        test = draw(st.sampled_from((False, False, False, True)))
+        found.append(job(*moves, hour=hour, action=action, test=test, id_=f"job {number}"))
+    return tuple(found)
+
+
+job_lists = _job_list(("a", "b", "c", "d"))
+
+
+def ends_of(held: VmUuid, jobs: Iterable[RecoveryJob]) -> set[VmUuid]:
+    """Where the jobs lead from a UUID, worked out way by way; nothing where no job knows it."""
+    ordered = sorted((one for one in jobs if not one.test), key=lambda one: (one.at, one.id))
+
+    def onward(uuid: VmUuid, later: list[RecoveryJob]) -> set[VmUuid]:
+        found: set[VmUuid] = set()
+        for number, one in enumerate(later):
+            for moved in one.recovered:
+                if moved.source == uuid:
+                    found |= onward(moved.recovered, later[number + 1 :]) or {moved.recovered}
+        return found
+
+    return onward(held, ordered)
+
+
+@st.composite
 def readings(draw: st.DrawFn) -> tuple[ClusterReading, ...]:
     lives = {cluster: draw(vms()) for cluster in NUTANIX_CLUSTERS}
     protected = {cluster: draw(domains(lives[cluster])) for cluster in NUTANIX_CLUSTERS}
+    happened = draw(_job_list(LABELS))
     found: list[ClusterReading] = []
     for name in ENDPOINTS[: draw(st.sampled_from((1, 2, 3, 3, 4)))]:
         status = draw(statuses)
@@ -108,14 +148,18 @@ def readings(draw: st.DrawFn) -> tuple[ClusterReading, ...]:
 
         if draw(st.booleans()):
             cluster = draw(st.sampled_from(NUTANIX_CLUSTERS))
-            plain = tuple(replace(one, bios_uuid=None, parent_uuid=None, in_flux=False) for one in listed(cluster))
+            plain = tuple(
+                replace(one, bios_uuid=None, parent_uuid=None, in_flux=False, by_rule=False, decoupled=False)
+                for one in listed(cluster)
+            )
             pds = protected[cluster]
             found.append(element(name, *plain, status=status, domains=pds, connection=behind, cluster=cluster))
         else:
             registered = draw(st.lists(st.sampled_from(NUTANIX_CLUSTERS), min_size=1, max_size=2, unique=True))
             down = [cluster for cluster in registered if draw(rarely)]
             contents = {cluster: listed(cluster) for cluster in registered}
-            found.append(central(name, contents, down=down, status=status, connection=behind))
+            told = tuple(one for one in happened if draw(st.booleans()))
+            found.append(central(name, contents, down=down, status=status, connection=behind, jobs=told))
     return tuple(found)
 
 
@@ -147,7 +191,7 @@ def estates(draw: st.DrawFn, *, targeted: bool | None = None) -> Estate:
     """``targeted`` says whether the run has a target; left out, either."""
     there = draw(readings())
     with_target = draw(st.booleans()) if targeted is None else targeted
-    special = (connection("amsterdam", in_maintenance=draw(rarely)),)
+    special: tuple[HostingConnection, ...] = (connection("amsterdam", in_maintenance=draw(rarely)),)
     special += (connection("london", plugin="VmwareFactory"),) if draw(rarely) else ()
     scopes = draw(
         st.sampled_from(((), (), (), (Scope(exclude=("w11-1*",)),), (Scope(machines=("W11-1", "CORP\\W11-2")),)))

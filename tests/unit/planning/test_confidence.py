@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 from shared.model import ClusterReading, ReadStatus
-from tests.unit.planning.builders import OFF, central, domain, element, finding_of, machine, plan_of, silent, vm
+from tests.unit.planning.builders import OFF, central, domain, element, finding_of, job, machine, plan_of, silent, vm
 
 BARE = element("paris")
 OWN_OFF = element("paris", vm(power=OFF))
 OWN_ON = element("paris", vm())
 ACTIVE = [domain("PD1", ("new", "W11-001"))]
 ENTRY = [domain("PD1", ("new", "W11-001"), snapshots=[("u1", "W11-001")])]
+MOVE = [job(("u1", "new"))]
 
 
 def case(name: str, expected: str, *readings: ClusterReading, target: str | None = None) -> object:
@@ -73,6 +74,50 @@ CASES = [
          BARE, element("amsterdam", vm("live")), element("london", vm("new", power=OFF), domains=ACTIVE)),
     case("the own VM outside a domain while a namesake is inside one is weak", "weak",
          BARE, element("amsterdam", vm()), element("london", vm("new", power=OFF), domains=ACTIVE)),
+    case("the end of the jobs is proof", "proven",
+         BARE, central("amsterdam", {"C": [vm("new", "DR-1")]}, jobs=MOVE)),
+    case("the end of two jobs in a row is proof", "proven",
+         BARE, central("amsterdam", {"C": [vm("next", "DR-1")]}, jobs=[*MOVE, job(("new", "next"), hour=1)])),
+    case("leaving a stopped own VM for the end of the jobs is proof", "proven",
+         OWN_OFF, central("amsterdam", {"C": [vm("new")]}, jobs=MOVE)),
+    case("leaving a running own VM for the end of the jobs at the target is proof", "proven",
+         OWN_ON, central("amsterdam", {"C": [vm("new", "DR-1")]}, jobs=MOVE), target="amsterdam"),
+    case("the end of the jobs is proof although it is stopped", "proven",
+         BARE, central("amsterdam", {"C": [vm("new", power=OFF)]}, jobs=MOVE)),
+    case("the end of the jobs beside a stopped namesake, both of the name, is proof", "proven",
+         BARE, central("amsterdam", {"C": [vm("new"), vm("n", power=OFF)]}, jobs=MOVE)),
+    case("a move that kept the UUID is proof beside a stopped namesake", "proven",
+         BARE, central("amsterdam", {"C": [vm(), vm("n", power=OFF)]}, jobs=[job(("u1", "u1"), action="MIGRATE")])),
+    case("a stale original of a move that kept the UUID is no disagreement", "proven",
+         OWN_OFF, central("amsterdam", {"C": [vm()]}, jobs=[job(("u1", "u1"), action="MIGRATE")])),
+    case("what lies on the map's way is no other VM, whatever its name", "proven",
+         element("paris", vm("new", power=OFF)),
+         central("amsterdam", {"C": [vm("next", "DR-1")]}, jobs=[*MOVE, job(("new", "next"), hour=1)])),
+    case("the map's end is called otherwise, and a stopped VM has the name", "weak",
+         BARE, central("amsterdam", {"C": [vm("new", "DR-1"), vm("n", power=OFF)]}, jobs=MOVE)),
+    case("the map's end is off, and a running VM has the name", "weak",
+         BARE, central("amsterdam", {"C": [vm("new", "DR-1", OFF), vm("n")]}, jobs=MOVE)),
+    case("the map's end is nowhere, and a running VM has the name", "weak",
+         BARE, central("amsterdam", {"C": [vm("n")]}, jobs=MOVE)),
+    case("the map's end is not at the target, and a VM there has the name", "weak",
+         BARE, central("amsterdam", {"C": [vm("n")]}), central("london", {"D": [vm("new", "DR-1")]}, jobs=MOVE),
+         target="amsterdam"),
+    case("the map leads away, and the own VM runs elsewhere", "weak",
+         BARE, central("amsterdam", {"C": [vm(), vm("new", power=OFF)]}, jobs=MOVE)),
+    case("one of two ends is live", "strong",
+         BARE, central("amsterdam", {"C": [vm("new"), vm("again", power=OFF)]},
+                       jobs=[*MOVE, job(("u1", "again"), hour=1)])),
+    case("one of two ends is live, and has another name than the machine and a third VM", "weak",
+         BARE, central("amsterdam", {"C": [vm("new", "DR-1"), vm("n", power=OFF)]},
+                       jobs=[*MOVE, job(("u1", "again"), hour=1)])),
+    case("a test says nothing of the name", "strong",
+         BARE, central("amsterdam", {"C": [vm("n"), vm("copy")]}, jobs=[job(("u1", "copy"), test=True)])),
+    case("a job about another VM says nothing of the name", "strong",
+         BARE, central("amsterdam", {"C": [vm("n")]}, jobs=[job(("u9", "copy"))])),
+    case("leaving a decoupled leftover is leaving nothing", "strong",
+         central("paris", {"C": [vm(decoupled=True)]}), element("amsterdam", vm("new"))),
+    case("leaving a decoupled leftover that runs for the target by name is strong", "strong",
+         central("paris", {"C": [vm(decoupled=True)]}), element("amsterdam", vm("new")), target="amsterdam"),
 ]  # fmt: skip
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from shared.model import Limits, Machine, Plan, ReadStatus
-from tests.unit.planning.builders import NO_LIMITS, domain, element, machine, plan_of, silent, vm
+from shared.model import Folder, Limits, Machine, Plan, Provisioning, ReadStatus
+from shared.profile import Policy
+from tests.unit.planning.builders import NO_LIMITS, domain, element, folder, machine, plan_of, silent, site, vm
 
 
 def estate(remaps: int, aligned: int, limits: Limits) -> Plan:
@@ -101,3 +102,51 @@ def test_an_incomplete_read_behind_no_remap_is_none() -> None:
 
 def test_whole_reads_and_few_changes_pass_no_guard() -> None:
     assert guards_of(element("paris", vm("new"))) == []
+
+
+MCS = folder("Persistent", "Paris\\Persistent", provisioning=Provisioning.MCS)
+ZONES = Policy(switch_catalog_zone=True)
+
+
+def with_catalogs(*catalogs: Folder, policy: Policy = ZONES, remapped: bool = True) -> Plan:
+    reading = element("paris", vm("new" if remapped else "u1"))
+    return plan_of(site(machine(), catalogs=catalogs), reading, policy=policy)
+
+
+def test_the_zone_of_a_catalog_that_is_not_manual_is_a_guard_that_names_path_and_type() -> None:
+    (guard,) = with_catalogs(MCS).guards
+    assert guard.name == "catalog-provisioning"
+    assert "Paris\\Persistent" in guard.explanation
+    assert "MCS" in guard.explanation
+
+
+@pytest.mark.parametrize("provisioning", [each for each in Provisioning if each is not Provisioning.MANUAL])
+def test_it_is_one_for_every_type_but_manual(provisioning: Provisioning) -> None:
+    assert names(with_catalogs(folder("Persistent", provisioning=provisioning))) == ["catalog-provisioning"]
+
+
+NO_ZONE_GUARD = [
+    pytest.param({"policy": Policy()}, (MCS,), id="no zone is asked to move"),
+    pytest.param({"remapped": False}, (MCS,), id="none of its machines is remapped"),
+    pytest.param({}, (folder("Persistent"),), id="the catalog is Manual"),
+    pytest.param({}, (folder("Persistent"), folder("Lab", provisioning=Provisioning.MCS)), id="it is another catalog"),
+]
+
+
+@pytest.mark.parametrize(("options", "catalogs"), NO_ZONE_GUARD)
+def test_where_no_zone_is_in_question_there_is_no_such_guard(
+    options: dict[str, object], catalogs: tuple[Folder, ...]
+) -> None:
+    assert names(with_catalogs(*catalogs, **options)) == []  # type: ignore[arg-type]
+
+
+def test_the_guards_come_in_a_fixed_order() -> None:
+    moved = [machine(f"M-{n}", holds=f"u{n}") for n in range(20)]
+    split = machine("SPLIT", holds="s")
+    readings = (
+        element("paris", vm("s", "SPLIT"), domains=[domain("PD1", ("s", "SPLIT"))]),
+        element("amsterdam", *(vm(f"u{n}", f"M-{n}") for n in range(20)), status=PART, domains=[domain("PD1")]),
+    )
+    made = plan_of(site(*moved, split, catalogs=[MCS]), *readings, limits=Limits(1, 1), policy=ZONES)
+    limits = ["max-changes", "max-change-percent"]
+    assert names(made) == [*limits, "split-brain", "incomplete-read", "catalog-provisioning"]

@@ -6,6 +6,7 @@ The facts that a property needs (who stands on which copy, who answered) are wor
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
@@ -24,20 +25,25 @@ from shared.model import (
     ProtectionDomain,
     Provisioning,
     ReadStatus,
+    RecoveredVm,
+    RecoveryJob,
     Vm,
+    VmUuid,
 )
 from shared.planning.plan import fingerprint
 from shared.profile import Scope
 from tests.unit.planning.builders import (
     OFF,
+    central,
     element,
+    job,
     machine,
     plan_of,
     silent,
     uid,
     vm,
 )
-from tests.unit.planning.estates import LABELS, Estate, estates
+from tests.unit.planning.estates import LABELS, Estate, ends_of, estates
 
 # Derandomised: a failure in a pull request is that pull request's, and the same on every machine.
 quick = settings(
@@ -50,22 +56,33 @@ quick = settings(
 
 
 def alive(readings: tuple[ClusterReading, ...]) -> list[Vm]:
-    """Every VM that an answering cluster lists on a cluster that is up."""
+    """Every VM that an answering cluster lists on a cluster that is up, but for what can never be a machine's."""
     found: list[Vm] = []
     for reading in readings:
         up = {cluster.uuid for cluster in reading.registered if cluster.available}
-        found.extend(one for one in reading.vms if one.cluster_uuid in up)
+        found.extend(one for one in reading.vms if one.cluster_uuid in up and not is_nobodys(one, readings))
     return found
+
+
+def is_nobodys(one: Vm, readings: tuple[ClusterReading, ...]) -> bool:
+    """An agent, a copy that a test made, or what any Central calls a leftover of a Metro failover."""
+    made = {moved.recovered for job in jobs_of(readings) if job.test for moved in job.recovered if not kept(moved)}
+    left = {(vm.uuid, vm.cluster_uuid) for reading in readings for vm in reading.vms if vm.decoupled}
+    return one.agent or one.uuid in made or (one.uuid, one.cluster_uuid) in left
+
+
+def kept(moved: RecoveredVm) -> bool:
+    return moved.source == moved.recovered
+
+
+def jobs_of(readings: tuple[ClusterReading, ...]) -> tuple[RecoveryJob, ...]:
+    return tuple(job for reading in readings for job in reading.jobs)
 
 
 def places(hosting: Hosting, readings: tuple[ClusterReading, ...]) -> set[str]:
     """The Nutanix clusters on which the connection's endpoints see the hosted machine id."""
     behind = {r.name for r in readings if r.hosting_connection == hosting.connection}
-    return {
-        one.cluster_uuid
-        for one in alive(readings)
-        if one.uuid == hosting.machine_id and one.cluster in behind and not one.agent
-    }
+    return {one.cluster_uuid for one in alive(readings) if one.uuid == hosting.machine_id and one.cluster in behind}
 
 
 def standing(made: Plan, estate: Estate) -> dict[str, Hosting]:
@@ -247,8 +264,11 @@ def by_name_alone(finding: Finding, readings: tuple[ClusterReading, ...]) -> boo
     entries = {
         entry.name.casefold() for r in readings for d in r.domains for entry in d.snapshots if entry.uuid == held
     }
-    return after.machine_id != held and not any(
-        one.bios_uuid == held or one.name.casefold() in entries for one in copies
+    told = held is not None and after.machine_id in ends_of(held, jobs_of(readings))
+    return not (
+        told
+        or after.machine_id == held
+        or any(one.bios_uuid == held or one.name.casefold() in entries for one in copies)
     )
 
 
@@ -317,7 +337,101 @@ def test_a_second_plan_after_applying_the_first_remaps_none_of_its_machines(esta
 def has_descendants(uuid: str, readings: tuple[ClusterReading, ...]) -> bool:
     """Whether something claims to have succeeded this VM: a live VM has no successor, a random estate may say so."""
     entries = {entry.uuid for reading in readings for domain in reading.domains for entry in domain.snapshots}
+    entries |= {moved.source for job in jobs_of(readings) for moved in job.recovered if not (job.test or kept(moved))}
     return uuid in entries or any(one.bios_uuid == uuid for one in alive(readings) if one.uuid != uuid)
+
+
+def with_readings(estate: Estate, change: Callable[[ClusterReading], ClusterReading]) -> Estate:
+    return replace(estate, readings=tuple(map(change, estate.readings)))
+
+
+@quick
+@given(estates())
+def test_a_test_copy_an_agent_and_a_leftover_are_as_good_as_gone(estate: Estate) -> None:
+    """So nothing ever lands on one, and none keeps a machine from its VM."""
+
+    def emptied(reading: ClusterReading) -> ClusterReading:
+        return replace(reading, vms=tuple(one for one in reading.vms if not is_nobodys(one, estate.readings)))
+
+    assert with_readings(estate, emptied).plan() == estate.plan()
+
+
+@quick
+@given(estates())
+def test_no_remap_and_no_candidate_is_a_test_copy_an_agent_or_a_leftover(estate: Estate) -> None:
+    for finding in estate.plan().findings:
+        assert not [one for one in finding.candidates if is_nobodys(one, estate.readings)]
+        if finding.after is not None:
+            assert any(one.uuid == finding.after.machine_id for one in finding.candidates)
+
+
+@quick
+@given(estates(), st.integers(0, 2**32))
+def test_the_order_in_which_a_central_tells_its_jobs_never_matters(estate: Estate, seed: int) -> None:
+    shuffle = Random(seed)
+    other = with_readings(
+        estate, lambda reading: replace(reading, jobs=tuple(shuffle.sample(reading.jobs, len(reading.jobs))))
+    )
+    assert other.plan() == estate.plan()
+
+
+@quick
+@given(estates())
+def test_which_central_tells_of_a_job_never_matters(estate: Estate) -> None:
+    """A profile may have both Centrals of a recovery plan, or one of them."""
+    jobs = jobs_of(estate.readings)
+    teller = replace(central("pc", {}, jobs=jobs), hosting_connection=estate.readings[0].hosting_connection)
+    other = with_readings(estate, lambda reading: replace(reading, jobs=()))
+    assert replace(other, readings=(*other.readings, teller)).plan().findings == estate.plan().findings
+
+
+@quick
+@given(estates(), st.data())
+def test_a_job_about_vms_that_nobody_holds_changes_nothing(estate: Estate, data: st.DataObject) -> None:
+    told = job(("nobody's", data.draw(st.sampled_from(LABELS))), hour=data.draw(st.integers(-1, 3)), id_="another")
+    other = with_readings(estate, lambda reading: replace(reading, jobs=(*reading.jobs, told)))
+    assert other.plan() == estate.plan()
+
+
+@quick
+@given(estates(), st.data())
+def test_a_test_whose_copies_are_gone_changes_nothing(estate: Estate, data: st.DataObject) -> None:
+    sources = data.draw(st.lists(st.sampled_from(LABELS), min_size=1, unique=True))
+    test = job(*((one, f"copy of {one}") for one in sources), hour=data.draw(st.integers(-1, 3)), test=True)
+    other = with_readings(estate, lambda reading: replace(reading, jobs=(*reading.jobs, test)))
+    assert other.plan() == estate.plan()
+
+
+def rivals_of(finding: Finding, estate: Estate) -> set[VmUuid]:
+    """The UUIDs of the candidates that the chosen one was chosen from: with a target, those that the target sees."""
+    if estate.target is None:
+        return {one.uuid for one in finding.candidates}
+    name, _, part = estate.target.partition("/")
+    (reading,) = (reading for reading in estate.readings if reading.name == name)
+    inside = {cluster.uuid for cluster in reading.registered if part in ("", cluster.name)}
+    seen = {(one.uuid, one.cluster_uuid) for one in reading.vms if one.cluster_uuid in inside}
+    return {one.uuid for one in finding.candidates if (one.uuid, one.cluster_uuid) in seen}
+
+
+@quick
+@given(estates())
+def test_a_remap_is_proven_only_by_its_own_vm_alone_or_by_the_single_end_of_the_jobs(estate: Estate) -> None:
+    for finding in remaps(estate.plan()):
+        held, after = finding.machine.hosting.machine_id, finding.after
+        assert held is not None
+        assert after is not None
+        ends = ends_of(held, jobs_of(estate.readings))
+        if finding.confidence == "proven":
+            assert ends == {after.machine_id} or rivals_of(finding, estate) == {held} == {after.machine_id}
+
+
+@quick
+@given(estates())
+def test_a_remap_away_from_where_the_jobs_lead_is_weak(estate: Estate) -> None:
+    for finding in remaps(estate.plan()):
+        ends = ends_of(str(finding.machine.hosting.machine_id), jobs_of(estate.readings))  # type: ignore[arg-type]
+        if ends and finding.after is not None and finding.after.machine_id not in ends:
+            assert finding.confidence == "weak"
 
 
 @quick

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from shared.errors import PlanImpossible
-from shared.model import Plan
-from shared.profile import Scope
+from shared.model import ClusterReading, Plan, ReadStatus
+from shared.profile import PrismCategory, Scope
 from tests.unit.planning.builders import (
     OFF,
+    central,
     connection_name,
     domain,
     element,
@@ -177,6 +178,111 @@ class TestProtectionDomain:
     def test_it_must_be_active_somewhere(self, readings: tuple[object, ...]) -> None:
         with pytest.raises(PlanImpossible, match="(?i)pd-desks"):
             plan_of(EVERYONE, *readings, scopes=[self.SCOPE])  # type: ignore[arg-type]
+
+    TARGETS = [
+        pytest.param("amsterdam", {"CORP\\W11-001"}, id="an Element on which it is active"),
+        pytest.param("berlin", {"CORP\\W11-001"}, id="a Central, which has no protection domains"),
+    ]
+
+    @pytest.mark.parametrize(("target", "expected"), TARGETS)
+    def test_with_a_target_it_counts_where_it_is_active(self, target: str, expected: set[str]) -> None:
+        amsterdam = element("amsterdam", vm("u1"), domains=[domain("PD-Desks", ("u1", "W11-001"))])
+        readings = (element("paris"), amsterdam, central("berlin", {"C": []}))
+        assert names(plan_of(EVERYONE, *readings, scopes=[self.SCOPE], target=target)) == expected
+
+    def test_a_target_on_which_it_is_not_active_ends_the_run_with_where_it_is_known(self) -> None:
+        paris = element("paris", vm("u1"), domains=[domain("PD-Desks", ("u1", "W11-001"))])
+        amsterdam = element("amsterdam", domains=[domain("PD-Desks", active=False)])
+        with pytest.raises(PlanImpossible, match="not active on the target amsterdam .known on: paris, amsterdam"):
+            plan_of(EVERYONE, paris, amsterdam, scopes=[self.SCOPE], target="amsterdam")
+
+
+class TestPrismCategory:
+    SCOPE = Scope(prism_category=PrismCategory(key="Env", value="Prod"))
+    HAS = ("Tier:1", "Env:Prod")
+
+    def chosen(self, *readings: ClusterReading, scope: Scope | None = None) -> set[str]:
+        return names(plan_of(EVERYONE, *readings, scopes=[scope or self.SCOPE]))
+
+    def test_the_machine_whose_own_vm_has_it_is_in_scope(self) -> None:
+        paris = central("paris", {"C": [vm("u1", "renamed", categories=self.HAS), vm("u2", "W11-LAB-1")]})
+        assert self.chosen(paris, AMSTERDAM) == {"CORP\\W11-001"}
+
+    def test_a_machine_of_the_name_of_a_vm_that_has_it_is_in_scope(self) -> None:
+        amsterdam = central("amsterdam", {"C": [vm("new", "w11-001", categories=self.HAS)]})
+        assert self.chosen(PARIS, amsterdam) == {"CORP\\W11-001"}
+
+    def test_key_and_value_are_compared_whole_and_ignore_case(self) -> None:
+        near = [vm("u2", "W11-LAB-1", categories=("Env:Production",)), vm("u3", "SRV-7", categories=("MyEnv:Prod",))]
+        paris = central("paris", {"C": [vm("u1", categories=("env:PROD",)), *near]})
+        assert self.chosen(paris) == {"CORP\\W11-001"}
+
+    def test_a_value_with_a_colon_is_no_other_key(self) -> None:
+        paris = central("paris", {"C": [vm("u1", categories=("Env:Prod:EU",))]})
+        assert self.chosen(paris) == set()
+        scope = Scope(prism_category=PrismCategory(key="Env", value="Prod:EU"))
+        assert self.chosen(paris, scope=scope) == {"CORP\\W11-001"}
+
+    def test_a_category_counts_for_a_vm_that_an_element_lists_too(self) -> None:
+        pc = central("london", {"paris": [vm("u1", categories=self.HAS)]})
+        assert self.chosen(PARIS, AMSTERDAM, pc) == {"CORP\\W11-001"}
+
+    def test_every_central_is_asked(self) -> None:
+        one = central("paris", {"C": [vm("u1", categories=self.HAS)]}, api="central-v3")
+        two = central("amsterdam", {"D": [vm("u3", "SRV-7", categories=self.HAS)]})
+        assert self.chosen(one, two) == {"CORP\\W11-001", "EMEA\\SRV-7"}
+
+    def test_a_vm_on_a_cluster_that_is_down_still_says_whose_machine_is_meant(self) -> None:
+        paris = central("paris", {"C": [vm("u1", categories=self.HAS)]}, down=["C"])
+        made = plan_of(EVERYONE, paris, AMSTERDAM, scopes=[self.SCOPE])
+        assert [(finding.machine.id, finding.kind) for finding in made.findings] == [(DESK.id, "unknown")]
+
+    def test_it_narrows_together_with_the_other_keys(self) -> None:
+        both = [vm("u1", categories=self.HAS), vm("u2", "W11-LAB-1", categories=self.HAS)]
+        scope = Scope(catalogs=("Lab",), prism_category=PrismCategory(key="Env", value="Prod"))
+        assert self.chosen(central("paris", {"C": both}), scope=scope) == {"CORP\\W11-LAB-1"}
+
+    def test_the_profiles_and_the_runs_category_both_hold(self) -> None:
+        both = [vm("u1", categories=self.HAS), vm("u2", "W11-LAB-1", categories=("Env:Prod",))]
+        tier = Scope(prism_category=PrismCategory(key="Tier", value="1"))
+        made = plan_of(EVERYONE, central("paris", {"C": both}), scopes=[self.SCOPE, tier])
+        assert names(made) == {"CORP\\W11-001"}
+
+    def test_one_that_no_vm_has_is_listed_and_chooses_nobody(self) -> None:
+        made = plan_of(EVERYONE, central("paris", {"C": [vm("u1")]}), scopes=[self.SCOPE])
+        assert made.unmatched == {"prismCategory": ("Env:Prod",)}
+        assert (made.machines_in_scope, made.out_of_scope) == (0, 3)
+
+    DEAF = [
+        pytest.param((PARIS, AMSTERDAM), "none in the profile", id="no Central in the profile"),
+        pytest.param((PARIS, silent("pc-one", api="central-v4")), "pc-one", id="it is dead"),
+        pytest.param(
+            (PARIS, silent("pc-one", ReadStatus.REFUSED, api="central-v3")), "pc-one", id="it refused the credential"
+        ),
+    ]
+
+    @pytest.mark.parametrize(("readings", "says"), DEAF)
+    def test_where_no_central_can_tell_the_run_ends(self, readings: tuple[ClusterReading, ...], says: str) -> None:
+        with pytest.raises(PlanImpossible, match=f"(?s)scope.prismCategory.*Env:Prod.*{says}"):
+            plan_of(EVERYONE, *readings, scopes=[self.SCOPE])
+
+
+def test_a_delivery_group_that_stands_in_several_folders_is_named_by_path_or_id() -> None:
+    twice = site(
+        DESK,
+        LAB,
+        groups=[folder("Desktops", "A\\Desktops", id_="id of Desktops"), folder("Desktops", "B/Desktops", id_="2")],
+    )
+    with pytest.raises(PlanImpossible, match=r"scope.deliveryGroups: 'Desktops' stands in several folders"):
+        plan_of(twice, PARIS, scopes=[Scope(delivery_groups=("Desktops",))])
+    for way in ("a/desktops", "A\\Desktops", "ID of desktops"):
+        assert names(plan_of(twice, PARIS, scopes=[Scope(delivery_groups=(way,))])) == {"CORP\\W11-001"}
+
+
+def test_a_connection_outside_the_profile_that_the_scope_names_is_in_reach() -> None:
+    stray = machine("W11-001", at="outside")
+    scope = Scope(hosting_connections=(connection_name("outside").upper(),))
+    assert landing(finding_of(plan_of(stray, PARIS, scopes=[scope]), stray)) == to("paris", "u1")
 
 
 def test_a_machine_out_of_scope_still_owns_its_vm() -> None:
