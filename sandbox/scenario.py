@@ -1,7 +1,7 @@
 """Scenarios: an estate, what Citrix believes of it, the run that is asked for, and the findings that are right.
 
 A scenario is data (``scenarios/*.yaml``). The same scenario gives the same world in every run: each UUID is made of the
-scenario's name, the machine's and a key; the times of recovery plan jobs alone follow the clock. ``expected`` is what the
+scenario's name, the machine's and a key; only the times of recovery plan jobs follow the clock. ``expected`` is what the
 rules of the design's section 4 say about it.
 """
 

@@ -192,9 +192,7 @@ class WorldBuilder:
             domain = self._clusters[snapshot["at"]].domains[snapshot["domain"]]
             self._snapshot(domain, DomainEntry(self.vm_uuid(machine.name, snapshot["of"]), machine.host))
         try:
-            self._jobs.recovered(
-                machine.host, entry.get("recovered", []), lambda key: self.vm_uuid(machine.name, key)
-            )
+            self._jobs.recovered(machine.host, entry.get("recovered", []), lambda key: self.vm_uuid(machine.name, key))
         except KeyError as unknown:
             raise ScenarioError(f"Scenario {self._name}: {machine.name} names {unknown}, which is not there.") from None
         self.made.append((made, entry))

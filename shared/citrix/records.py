@@ -26,7 +26,7 @@ def machine_from(item: dict[str, Any]) -> Machine:
         name=_text(item.get("Name")) or dns_name or found,
         dns_name=dns_name,
         hosting=hosting_from(hosting),
-        provisioning=_PROVISIONING.get(str(item.get("ProvisioningType")).lower(), Provisioning.UNKNOWN),
+        provisioning=_provisioning(item),
         hosted_name=_text(hosting.get("HostedMachineName")),
         catalog=catalog,
         catalog_id=catalog_id,
@@ -69,7 +69,12 @@ def folder_from(item: dict[str, Any]) -> Folder:
         name=name,
         path="\\".join(parts),
         zone=_reference(item, "Zone")[0],
+        provisioning=_provisioning(item),
     )
+
+
+def _provisioning(item: dict[str, Any]) -> Provisioning:
+    return _PROVISIONING.get(str(item.get("ProvisioningType")).lower(), Provisioning.UNKNOWN)
 
 
 def _required(item: dict[str, Any], field: str, what: str) -> str:

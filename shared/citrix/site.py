@@ -22,7 +22,7 @@ from shared.model import Folder, HostingConnection, Machine, Site
 PAGE = 1000  # the most that Citrix answers; its default is 250
 READ_SECONDS = 540.0  # below the ten minutes that a step may work at a time
 MACHINE_FIELDS = "Id,Name,DnsName,ProvisioningType,Hosting,MachineCatalog,DeliveryGroup"
-CATALOG_FIELDS = "Id,Name,FullName,AdminFolder,Zone"
+CATALOG_FIELDS = "Id,Name,FullName,AdminFolder,Zone,ProvisioningType"
 GROUP_FIELDS = "Id,Name,FullName,AdminFolder"
 
 log = logging.getLogger(__name__)
