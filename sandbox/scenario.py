@@ -1,8 +1,8 @@
 """Scenarios: an estate, what Citrix believes of it, the run that is asked for, and the findings that are right.
 
 A scenario is data (``scenarios/*.yaml``). The same scenario gives the same world in every run: each UUID is made of the
-scenario's name, the machine's and a key; only the times of recovery plan jobs follow the clock. ``expected`` is what the
-rules of the design's section 4 say about it.
+scenario's name, the machine's and a key; only the times of recovery plan jobs follow the clock. ``expected`` is what
+the rules of the design's section 4 say about it.
 """
 
 from __future__ import annotations
