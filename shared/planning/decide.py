@@ -105,12 +105,20 @@ def _decide_without_target(machine: Machine, candidates: list[Candidate], situat
             f"Every cluster answered whole, and none has a VM named like {machine.name} or with its hosted machine id."
         )
         return _finding(machine, FindingKind.MISSING, "no-vm", text)
-    # its own VM still exists, if only under another machine's name: name and power state alone are weak then
+    return _settle(machine, live, candidates, situation, weak=_leaves_for_little(machine, live, candidates, estate))
+
+
+def _leaves_for_little(machine: Machine, live: Candidate, candidates: list[Candidate], estate: Estate) -> bool:
+    """Rule 5: its own VM still exists, if only as a leftover or under another machine's name, and no more than name
+    and power state speak for the live one.
+    """
     held = machine.hosting.machine_id
-    left = estate.by_uuid.get(held, []) if held is not None and not live.own else []
-    told = Ground.JOB in live.grounds
-    leaving = bool(left) and not told and estate.one_sided(live.copy, (*left, *_copies(candidates))) is None
-    return _settle(machine, live, candidates, situation, weak=leaving)
+    if held is None or live.own or Ground.JOB in live.grounds:
+        return False
+    left = estate.by_uuid.get(held, [])
+    if not left and held not in estate.left_out:
+        return False
+    return estate.one_sided(live.copy, (*left, *_copies(candidates))) is None
 
 
 def _decide_with_target(machine: Machine, candidates: list[Candidate], situation: Situation, target: Target) -> Finding:

@@ -45,7 +45,10 @@ class SnapshotEntry:
 
 @dataclass(slots=True)
 class Estate:
-    """The index. Built once a plan by ``build_estate``; nothing changes it afterwards."""
+    """The index. Built once a plan by ``build_estate``; nothing changes it afterwards.
+
+    ``left_out`` are VMs that exist, but can be nobody's.
+    """
 
     readings: dict[str, ClusterReading]
     by_uuid: dict[VmUuid, list[Copy]] = field(default_factory=dict)
@@ -59,6 +62,7 @@ class Estate:
     tells_domains: set[str] = field(default_factory=set)
     unavailable: dict[str, tuple[str, ...]] = field(default_factory=dict)
     lineages: Lineages = field(default_factory=lambda: Lineages(()))
+    left_out: set[VmUuid] = field(default_factory=set)
 
     def one_sided(self, copy: Copy, among: Iterable[Copy]) -> str | None:
         """The protection domain that holds the copy and is active on its cluster alone, if there is one.
@@ -118,7 +122,10 @@ def _add_vms(
     test_copies = estate.lineages.test_copies
     for vm in reading.vms:
         key = (vm.uuid, vm.cluster_uuid)
-        if vm.agent or vm.cluster_uuid in down or vm.uuid in test_copies or key in leftovers:
+        if vm.cluster_uuid in down:
+            continue
+        if vm.agent or vm.uuid in test_copies or key in leftovers:
+            estate.left_out.add(vm.uuid)
             continue
         known = copies.get(key)
         if known is None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from shared.http import Limits
 
 MARGIN = 1.04  # what calls may move towards each other on their way without passing the budget
-LATE = 1.08  # a call that was long on its way counts from its answer on, up to this much of a period
+TELLING = 6  # answers before their fastest one counts as what an undisturbed answer takes
 LONGEST_PERIOD = 3600.0
 REMEMBERED = 1000
 
@@ -35,10 +35,10 @@ class Budget:
 
 @dataclass(slots=True)
 class _Call:
-    """``answered`` is when the budget surely counted it, None as long as no answer came."""
+    """``took`` is how long its answer took, None as long as there is none."""
 
     started: float
-    answered: float | None = None
+    took: float | None = None
 
 
 class Pace:
@@ -84,7 +84,7 @@ class Pace:
         with self._facts:
             for call in self._calls:
                 if call.started == started:
-                    call.answered = self._clock()
+                    call.took = self._clock() - started
             known = self._budget
             self._budget = Budget(
                 int(calls) if calls is not None and calls >= 1 else known.calls,
@@ -105,10 +105,13 @@ class Pace:
             if calls:
                 opens = max(opens, calls[-1].started + budget.seconds / budget.calls * MARGIN)
             if len(calls) >= budget.calls:
-                # the call that has to leave the server's window first; on the way to it one may have been overtaken
+                # The call that has to leave the window first. If its answer took longer than others do, it may have
+                # been counted as much later, and the next one, in no such trouble, would run into it.
                 first = calls[-budget.calls]
-                latest = first.started + budget.seconds * LATE
-                opens = max(opens, latest if first.answered is None else min(first.answered + budget.seconds, latest))
+                times = [call.took for call in calls if call.took is not None]
+                usual = min(times) if len(times) >= TELLING else 0.0
+                late = max(0.0, first.took - usual) if first.took is not None else 0.0
+                opens = max(opens, first.started + late + budget.seconds * MARGIN)
             return opens
 
     def _own(self, started: float) -> int:

@@ -234,14 +234,11 @@ def one_cluster(app: App, **changes: Any) -> Json:
 RELAY = {"namespace": "relay.servicebus.windows.net", "path": "hc", "listener": "hcm"}
 RELAYED = {"host": "ddc1.corp.example", "relay": RELAY}
 LATER_PROFILES: dict[str, Callable[[App], Json]] = {
-    "central-v4": lambda app: one_cluster(app, api="central-v4"),
-    "central": lambda app: one_cluster(app, api="central"),
-    "relay": lambda app: one_cluster(app, relay=RELAY),
-    "site.hosts": lambda app: {"site": {"kind": "cvad", "hosts": [RELAYED], "credential": "citrix-cvad"}},
+    "clusters (paris).relay": lambda app: one_cluster(app, relay=RELAY),
+    "site.hosts (ddc1.corp.example).relay": lambda app: {
+        "site": {"kind": "cvad", "hosts": [RELAYED], "credential": "citrix-cvad"}
+    },
     "mode: auto": lambda app: {"policy": {"mode": "auto"}},
-    "deliveryGroups": lambda app: {"scope": {"deliveryGroups": ["W11 Desktops"]}},
-    "hostingConnections": lambda app: {"scope": {"hostingConnections": ["Nutanix AHV Paris"]}},
-    "prismCategory": lambda app: {"scope": {"prismCategory": {"key": "Env", "value": "VDI"}}},
 }
 
 
@@ -254,21 +251,6 @@ def test_a_profile_that_needs_a_later_version_is_refused(app: App, feature: str)
     assert feature in problem["features"][0]
     assert feature in problem["detail"]
     assert count(app, profile) == 0
-
-
-LATER_REQUESTS: dict[str, Json] = {
-    "deliveryGroups": {"scope": {"deliveryGroups": ["W11 Desktops"]}},
-    "hostingConnections": {"scope": {"hostingConnections": ["Nutanix AHV Paris"]}},
-    "prismCategory": {"scope": {"prismCategory": {"key": "Env", "value": "VDI"}}},
-    "settleSeconds": {"target": "amsterdam", "settleSeconds": 60},
-    "incidentStart": {"target": "amsterdam", "incidentStart": "2026-11-22T03:00:00Z"},
-}
-
-
-@pytest.mark.parametrize("feature", LATER_REQUESTS)
-def test_a_request_that_needs_a_later_version_is_refused(app: App, feature: str) -> None:
-    problem = check_problem(app.api.start(app.name, LATER_REQUESTS[feature]), 409, "not-available-yet")
-    assert feature in problem["features"][0]
 
 
 def test_mode_auto_is_refused_for_everybody(app: App) -> None:

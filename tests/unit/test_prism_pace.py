@@ -13,7 +13,7 @@ from shared.errors import PrismError
 from shared.http import Deadline, Limits
 from shared.model import ReadStatus
 from shared.prism.central_v4 import CentralV4
-from shared.prism.pace import LATE, MARGIN, Budget, OutOfTime, Pace, Paces
+from shared.prism.pace import MARGIN, TELLING, Budget, OutOfTime, Pace, Paces
 from shared.prism.reading import read_cluster
 from tests.unit.answers import Reply
 from tests.unit.prism_v4_answers import BASE, CREDENTIAL, SINCE, TITLE, VMS, CentralInMemory, error, vm
@@ -143,16 +143,32 @@ def test_the_first_calls_keep_to_the_default_budget() -> None:
     assert clock.pauses == [pytest.approx(MARGIN), pytest.approx(MARGIN)]
 
 
-@pytest.mark.parametrize(("took", "apart"), [(0.0, MARGIN), (0.06, 1.06), (0.5, LATE), (None, LATE)])
-def test_a_call_counts_from_its_answer_on_as_far_as_the_budget_allows_to_wait(took: float | None, apart: float) -> None:
+@pytest.mark.parametrize("usual", [0.0, 0.2])
+@pytest.mark.parametrize("late", [0.0, 0.3])
+def test_a_call_whose_answer_took_longer_than_usual_counts_as_much_later(usual: float, late: float) -> None:
     clock = Clock()
     pace = Pace(Budget(2), clock)
-    first = pace.await_turn(clock.limits())
-    if took is not None:
+
+    def call(took: float) -> float:
+        started = pace.await_turn(clock.limits())
         clock.now += took
-        pace.learn(first, {})
-    pace.await_turn(clock.limits())
-    assert pace.await_turn(clock.limits()) - first == pytest.approx(max(apart, MARGIN))
+        pace.learn(started, {})
+        return started
+
+    for _ in range(TELLING):
+        call(usual)
+    first = call(usual + late)
+    call(usual)
+    assert pace.await_turn(clock.limits()) - first == pytest.approx(MARGIN + late)
+
+
+def test_the_first_calls_count_from_their_answers_on() -> None:
+    clock = Clock()
+    pace = Pace(Budget(1), clock)
+    first = pace.await_turn(clock.limits())
+    clock.now += 0.3
+    pace.learn(first, {})
+    assert pace.await_turn(clock.limits()) - first == pytest.approx(MARGIN + 0.3)
 
 
 @pytest.mark.parametrize(

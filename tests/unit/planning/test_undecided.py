@@ -77,6 +77,12 @@ ASKED = [
     ),
     pytest.param((BARE, METRO[1]), None, {}, id="none for a machine with one candidate"),
     pytest.param(
+        (BARE, central("amsterdam", {"C2": [vm("new", power=OFF, by_rule=True)]})),
+        None,
+        {},
+        id="none for a weak remap with one candidate",
+    ),
+    pytest.param(
         (
             central("paris", {"C1": [vm(by_rule=True)]}),
             central("amsterdam", {"C2": [vm("new", power=OFF, by_rule=True)]}),
