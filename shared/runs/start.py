@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from shared.azure.runs import new_run_id
 from shared.azure.work_queue import WorkStep
@@ -24,6 +24,7 @@ from shared.runs.resources import Resources
 
 STARTS_A_MINUTE = 60
 LONGEST_KEY = 255
+EARLIEST_INCIDENT = datetime(2000, 1, 1, tzinfo=UTC)  # callers without a time send the first one they know
 WAITS_FOR_RUN, WAIT_SECONDS = 15, 0.2
 
 log = logging.getLogger(__name__)
@@ -127,6 +128,12 @@ def _check_times(request: RunRequest, now: datetime) -> None:
         raise InvalidRequest(
             f"incidentStart: {request.incident_start.isoformat()} has not come yet; it is {now:%Y-%m-%dT%H:%M:%SZ}. "
             "Name the time at which the incident began.",
+            field="incidentStart",
+        )
+    if request.incident_start is not None and request.incident_start < EARLIEST_INCIDENT:
+        raise InvalidRequest(
+            f"incidentStart: {request.incident_start.isoformat()} is before the year {EARLIEST_INCIDENT.year}. "
+            "Name the time at which the incident began, or leave it out.",
             field="incidentStart",
         )
 

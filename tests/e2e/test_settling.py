@@ -242,6 +242,11 @@ REFUSED: dict[str, tuple[Json, str, str]] = {
     "settling-too-long": ({"target": "berlin", "settleSeconds": 1_801}, "settleSeconds", "1800"),
     "settling-less-than-not-at-all": ({"target": "berlin", "settleSeconds": -1}, "settleSeconds", "0"),
     "an-incident-in-the-future": ({"target": "berlin", "incidentStart": SOON}, "incidentStart", "has not come yet"),
+    "an-incident-at-the-first-time-there-is": (
+        {"target": "berlin", "incidentStart": "0001-01-01T00:00:00+14:00"},
+        "incidentStart",
+        "before the year 2000",
+    ),
     "an-incident-in-no-time-zone": ({"incidentStart": "2026-11-20T03:00:00"}, "incidentStart", "time zone"),
     "an-incident-that-is-no-time": ({"incidentStart": "yesterday"}, "incidentStart", "incidentStart"),
 }

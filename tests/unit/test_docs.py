@@ -176,7 +176,8 @@ def codes_of_planning() -> set[str]:
     found: set[str] = set()
     for path in (ROOT / "shared" / "planning").glob("*.py"):
         found |= {text for text in literals(path) if CODE.fullmatch(text)}
-    return found - {"own-vm", "bios-uuid", "recovery-plan-job"}  # grounds, which people read as evidence of the kind lineage
+    # grounds, which people read as evidence of the kind lineage
+    return found - {"own-vm", "bios-uuid", "recovery-plan-job"}
 
 
 def test_the_search_for_reasons_finds_them() -> None:

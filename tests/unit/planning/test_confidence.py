@@ -114,10 +114,20 @@ CASES = [
          BARE, central("amsterdam", {"C": [vm("n"), vm("copy")]}, jobs=[job(("u1", "copy"), test=True)])),
     case("a job about another VM says nothing of the name", "strong",
          BARE, central("amsterdam", {"C": [vm("n")]}, jobs=[job(("u9", "copy"))])),
-    case("leaving a decoupled leftover is leaving nothing", "strong",
+    case("leaving an own VM that is a decoupled leftover by name alone is weak", "weak",
          central("paris", {"C": [vm(decoupled=True)]}), element("amsterdam", vm("new"))),
-    case("leaving a decoupled leftover that runs for the target by name is strong", "strong",
-         central("paris", {"C": [vm(decoupled=True)]}), element("amsterdam", vm("new")), target="amsterdam"),
+    case("leaving an own VM that a test made by name alone is weak", "weak",
+         central("paris", {"C": [vm()]}, jobs=[job(("u9", "u1"), test=True)]), element("amsterdam", vm("new"))),
+    case("leaving an own VM that is an agent by name alone is weak", "weak",
+         element("paris", vm(agent=True)), element("amsterdam", vm("new"))),
+    case("leaving a decoupled leftover for the end of the jobs is proof", "proven",
+         central("paris", {"C": [vm(decoupled=True)]}), central("amsterdam", {"C": [vm("new")]}, jobs=MOVE)),
+    case("leaving a decoupled leftover for a domain active on one side only is strong", "strong",
+         element("paris", vm(), cluster="C"), central("london", {"C": [vm(decoupled=True)]}),
+         element("amsterdam", vm("new"), domains=ACTIVE)),
+    case("an own VM on a cluster that is down is not known to be there still", "strong",
+         BARE, central("london", {"D": [vm(decoupled=True)]}, down=["D"]),
+         central("amsterdam", {"E": [vm("new", bios="u1")]})),
 ]  # fmt: skip
 
 

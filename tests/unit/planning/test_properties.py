@@ -348,12 +348,21 @@ def with_readings(estate: Estate, change: Callable[[ClusterReading], ClusterRead
 @quick
 @given(estates())
 def test_a_test_copy_an_agent_and_a_leftover_are_as_good_as_gone(estate: Estate) -> None:
-    """So nothing ever lands on one, and none keeps a machine from its VM."""
+    """So nothing ever lands on one, and none keeps a machine from its VM. To leave one may be weak, no more."""
 
     def emptied(reading: ClusterReading) -> ClusterReading:
         return replace(reading, vms=tuple(one for one in reading.vms if not is_nobodys(one, estate.readings)))
 
-    assert with_readings(estate, emptied).plan() == estate.plan()
+    without, found = with_readings(estate, emptied).plan().findings, estate.plan().findings
+    for gone, there in zip(without, found, strict=True):
+        assert (there.machine, there.kind, there.reason, there.after) == (
+            gone.machine,
+            gone.kind,
+            gone.reason,
+            gone.after,
+        )
+        assert there.candidates == gone.candidates
+        assert there.confidence in (gone.confidence, "weak")
 
 
 @quick

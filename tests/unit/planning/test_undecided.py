@@ -110,7 +110,8 @@ def test_which_vms_are_asked_about(
 def test_the_answer_decides_between_the_copies_of_a_metro_failover() -> None:
     left = (central("paris", {"C1": [vm(by_rule=True, decoupled=True)]}), METRO[1])
     (finding,) = plan_of(machine(), *left).findings
-    assert (finding.kind, finding.confidence) == ("remap", "strong")
+    assert [one.uuid for one in finding.candidates] == [uid("new")]
+    assert (finding.kind, finding.confidence) == ("remap", "weak")
     assert doubtful_vms([finding], left) == {}
 
 

@@ -3,36 +3,21 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from sandbox.odata import BadOption, Field, Kind, condition
 from sandbox.prism_v4_entities import category_uuid
-from sandbox.sandbox import Sandbox
 from sandbox.world import DomainEntry, SimDomain, SimVm, stable_uuid
 from tests.integration.callers import V3, PrismCaller
-from tests.integration.central_v4 import (
+from tests.integration.prism_central.central import (
     GONE,
     VMS,
     listed,
-    two_clusters,
     vms_of,
 )
-
-Start = Callable[..., Sandbox]
-PrismOf = Callable[[Sandbox, str], PrismCaller]
-
-
-@pytest.fixture
-def sandbox(sandbox_for: Start) -> Sandbox:
-    return sandbox_for(two_clusters())
-
-
-@pytest.fixture
-def central(sandbox: Sandbox, prism_of: PrismOf) -> PrismCaller:
-    return prism_of(sandbox, "central")
 
 
 def values_below(node: Any) -> Iterator[Any]:

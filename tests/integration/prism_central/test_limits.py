@@ -13,7 +13,7 @@ from sandbox.scenario import Endpoints, load
 from sandbox.vm_reading import VmOrder
 from sandbox.world import NutanixCluster, Prism, SimVm, stable_uuid
 from tests.integration.callers import V3, PrismCaller
-from tests.integration.central_v4 import (
+from tests.integration.prism_central.central import (
     CATEGORIES,
     CLUSTERS,
     GONE,
@@ -22,22 +22,8 @@ from tests.integration.central_v4 import (
     app_message,
     listed,
     pages,
-    two_clusters,
     vms_of,
 )
-
-Start = Callable[..., Sandbox]
-PrismOf = Callable[[Sandbox, str], PrismCaller]
-
-
-@pytest.fixture
-def sandbox(sandbox_for: Start) -> Sandbox:
-    return sandbox_for(two_clusters())
-
-
-@pytest.fixture
-def central(sandbox: Sandbox, prism_of: PrismOf) -> PrismCaller:
-    return prism_of(sandbox, "central")
 
 
 class Clock:
@@ -98,7 +84,7 @@ def test_all_endpoints_together_are_bound_by_the_whole_budget() -> None:
     ],
 )
 def test_a_call_over_the_budget_gets_429_and_is_counted(
-    sandbox_for: Start, prism_of: PrismOf, path: str, allowed: int
+    sandbox_for: Callable[..., Sandbox], prism_of: Callable[[Sandbox, str], PrismCaller], path: str, allowed: int
 ) -> None:
     scenario = load("central-v3")
     sandbox = sandbox_for(scenario)

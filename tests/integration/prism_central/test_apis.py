@@ -2,37 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 import requests
 
-from sandbox.sandbox import Sandbox
 from tests.integration.callers import V3, PrismCaller
-from tests.integration.central_v4 import (
+from tests.integration.prism_central.central import (
     CATEGORIES,
     CLUSTERS,
     GONE,
     VMS,
     app_message,
     listed,
-    two_clusters,
     vms_of,
 )
 
 NAMESPACES = ("vmm", "clustermgmt", "prism", "dataprotection", "datapolicies")
-Start = Callable[..., Sandbox]
-PrismOf = Callable[[Sandbox, str], PrismCaller]
-
-
-@pytest.fixture
-def sandbox(sandbox_for: Start) -> Sandbox:
-    return sandbox_for(two_clusters())
-
-
-@pytest.fixture
-def central(sandbox: Sandbox, prism_of: PrismOf) -> PrismCaller:
-    return prism_of(sandbox, "central")
 
 
 def versions(central: PrismCaller, namespace: str) -> requests.Response:

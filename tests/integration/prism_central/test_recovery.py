@@ -2,38 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from sandbox.recovery_steps import plan_uuid
-from sandbox.sandbox import Sandbox
 from sandbox.world import SimJob, SimRecovered, SimVm, stable_uuid
 from tests.integration.callers import V3, PrismCaller
-from tests.integration.central_v4 import (
+from tests.integration.prism_central.central import (
     GONE,
     JOBS,
     PLANS,
     PROTECTED,
     app_message,
     listed,
-    two_clusters,
     vms_of,
 )
-
-Start = Callable[..., Sandbox]
-PrismOf = Callable[[Sandbox, str], PrismCaller]
-
-
-@pytest.fixture
-def sandbox(sandbox_for: Start) -> Sandbox:
-    return sandbox_for(two_clusters())
-
-
-@pytest.fixture
-def central(sandbox: Sandbox, prism_of: PrismOf) -> PrismCaller:
-    return prism_of(sandbox, "central")
 
 
 def job(central: PrismCaller, action: str = "FAILOVER", number: int = 1, **more: Any) -> SimJob:
