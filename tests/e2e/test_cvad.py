@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from sandbox.certificates import CertificateAuthority
+from sandbox.large_world import large_world
 from tests.e2e.client import Json
 from tests.e2e.conftest import App, Serve
 from tests.e2e.estates import of, profile
@@ -16,12 +17,21 @@ from tests.e2e.test_scenarios import concluded, right
 from tests.e2e.test_starting import check_problem
 
 SCENARIO = "cvad-activation"
+MACHINES = 1_200
 TARGET = {"target": "amsterdam", "mode": "review"}
 
 
 @pytest.fixture(scope="module")
 def whole(serve: Serve) -> Iterator[App]:
     with serve(SCENARIO) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def large(serve: Serve) -> Iterator[App]:
+    scenario = large_world(MACHINES)
+    scenario.world.site.kind, scenario.world.site.password = "cvad", "large-marker"
+    with serve(scenario) as running:
         yield running
 
 
@@ -37,6 +47,15 @@ def app(whole: App) -> Iterator[App]:
 
 def site(app: App, **changes: Any) -> Json:
     return {**app.document()["site"], **changes}
+
+
+def cloud_site(app: App) -> Json:
+    """The same estate as that of a DaaS customer."""
+    customer = app.sandbox.world.site
+    secret = {"clientId": customer.client_id, "clientSecret": customer.client_secret}
+    app.sandbox.vault.put("citrix-cloud", json.dumps(secret))
+    place = {"kind": "daas", "baseUrl": app.sandbox.citrix_url, "customerId": customer.customer_id}
+    return {**place, "credential": "citrix-cloud"}
 
 
 def sign_ins(app: App) -> dict[str, int]:
@@ -144,12 +163,7 @@ def test_domain_and_host_names_choose_machines_as_the_site_writes_them(app: App)
 
 
 def test_a_daas_customer_and_a_site_on_premises_stand_side_by_side(app: App) -> None:
-    customer = app.sandbox.world.site
-    app.sandbox.vault.put(
-        "citrix-cloud", json.dumps({"clientId": customer.client_id, "clientSecret": customer.client_secret})
-    )
-    cloud = {"kind": "daas", "baseUrl": app.sandbox.citrix_url, "customerId": customer.customer_id}
-    with profile(app, "cloud", site={**cloud, "credential": "citrix-cloud"}) as name:
+    with profile(app, "cloud", site=cloud_site(app)) as name:
         shown = {each["name"]: each["profile"]["site"]["kind"] for each in app.api.get("/api/profiles").json()["items"]}
         ids = [app.api.start(each, TARGET).json()["id"] for each in (name, app.name)]
         runs = [app.api.until_rest(run_id) for run_id in ids]
@@ -159,6 +173,18 @@ def test_a_daas_customer_and_a_site_on_premises_stand_side_by_side(app: App) -> 
         assert of(run, "paris")["status"] == "unreachable"
     assert app.sandbox.calls.count("citrix", "GET", "/Machines") > 0
     assert sign_ins(app) == {"ddc01": 0, "ddc02": 1}
+
+
+@pytest.mark.parametrize("kind", ["daas", "cvad"])
+def test_more_machines_than_a_page_holds_are_read_whole(large: App, kind: str) -> None:
+    calls = large.sandbox.calls
+    calls.clear()
+    chosen = {} if kind == "cvad" else {"site": cloud_site(large)}
+    with profile(large, f"large-{kind}", **chosen) as name:
+        run = large.api.run(name)
+    assert calls.count("citrix" if kind == "daas" else "cvad/ddc01", "GET", "/Machines") == 2
+    check_findings(large, run)
+    assert len(large.sandbox.expected) == MACHINES
 
 
 def test_a_controller_behind_a_relay_of_its_own_is_refused_and_shown_as_not_available_yet(app: App) -> None:

@@ -1,4 +1,7 @@
-"""Each way to say which machines are meant: an uploaded CSV, folders, connections, categories, protection domains."""
+"""Each way to say which machines are meant: an uploaded CSV, folders, connections, categories, protection domains.
+
+And the checks that keep a machine from being moved although it is meant.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import pytest
 
 from tests.e2e.client import Json
 from tests.e2e.conftest import App, Serve
-from tests.e2e.estates import by_host, clusters, estate, profile
+from tests.e2e.estates import by_host, clusters, estate, of, profile
 from tests.e2e.test_starting import check_problem
 
 LARGEST = 10 * 1024 * 1024
@@ -77,15 +80,15 @@ def unmatched(app: App, ended: Json) -> Json:
 class TestCsv:
     def test_it_is_read_as_excel_writes_it(self, app: App) -> None:
         lines = [
-            '\ufeff"Comment";Name;Owner',
-            '"says ""hello""; and more";par-01;x',
-            ";;",
+            '\ufeffName;"Comment"',
+            'par-01;"says ""hello""; and more"',
+            ";",
             "",
-            ' ;"CORP\\PAR-02"; ',
-            'x;" tyo-01.corp.example "',
-            "x",
-            '"two\r\nlines";PAR-01;again',
-            ';"GHOST ""9""";',
+            '"CORP\\PAR-02"; ',
+            '" tyo-01.corp.example ";x',
+            '"";x',
+            'PAR-01;"two\r\nlines"',
+            '"GHOST ""9""";',
             "",
         ]
         ended = app.api.run(app.name, {"machinesCsv": "\r\n".join(lines), "mode": "report"})
@@ -199,7 +202,7 @@ class TestConnections:
 class TestCategories:
     @pytest.mark.parametrize(("central", "hosts"), [("pc", AMSTERDAM), ("old", {"OSL-01", "OSL-02"})])
     def test_a_category_of_v4_and_of_v3_narrows_to_its_vms(self, app: App, central: str, hosts: set[str]) -> None:
-        ended = run(app, {"prismCategory": {"key": "env", "value": "vdi"}}, ("paris", central))
+        ended = run(app, {"prismCategory": {"key": "ENV", "value": "vdi"}}, ("paris", central))
         assert by_host(app, ended).keys() == hosts
         facts = [fact for f in by_host(app, ended).values() for fact in f["evidence"] if fact["kind"] == "category"]
         assert len(facts) == len(hosts)
@@ -226,6 +229,30 @@ class TestCategories:
             assert part in silent["error"]
 
 
+class TestPlugIns:
+    def test_a_connection_that_is_not_nutanixs_is_moved_to_only_with_the_bypass(self, app: App) -> None:
+        connection = app.sandbox.world.site.connection("Nutanix AHV Paris")
+        assert connection is not None
+        plugin, connection.plugin_id = connection.plugin_id, "VMwareFactory"
+        retired: Json = {"scope": {"hostingConnections": ["Nutanix Retired"]}, "mode": "report"}
+        ended = {}
+        try:
+            for bypass in (False, True):
+                policy = {"maxChangePercent": 100, "bypassHypervisorTypeCheck": bypass}
+                with profile(app, "plug-in", clusters=clusters(app, "paris"), policy=policy) as name:
+                    ended[bypass] = app.api.run(name, retired)
+        finally:
+            connection.plugin_id = plugin
+        assert {(f["finding"], f["reason"]) for f in by_host(app, ended[False]).values()} == {
+            ("excluded", "hypervisor-type")
+        }
+        assert "VMwareFactory" in of(ended[False], "paris")["error"]
+        assert {(f["finding"], f["to"]["hostingConnection"]) for f in by_host(app, ended[True]).values()} == {
+            ("remap", "Nutanix AHV Paris")
+        }
+        assert of(ended[True], "paris")["error"] is None
+
+
 class TestProtectionDomain:
     def test_its_machines_are_meant_where_it_is_active(self, app: App) -> None:
         assert by_host(app, run(app, {"protectionDomain": "pd-vdi"})).keys() == PARIS
@@ -235,7 +262,7 @@ class TestProtectionDomain:
         ("name", "target", "parts"),
         [
             ("PD-ASLEEP", None, ("'PD-ASLEEP' is not active", "known on: paris, lyon", "Activate or migrate it")),
-            ("PD-VDI", "lyon", ("'PD-VDI' is not active on the target lyon", "known on: paris, lyon")),
+            ("PD-VDI", "lyon", ("'PD-VDI' is not active on the target lyon", "known on: ", "Activate or migrate it")),
             ("PD-NOWHERE", None, ("'PD-NOWHERE' is not active", "known on: no cluster", "correct the name")),
         ],
         ids=["active-nowhere", "active-elsewhere-than-the-target", "unknown"],

@@ -106,7 +106,7 @@ def vm(
     in_flux: bool = False,
     addresses: tuple[str, ...] = (),
     macs: tuple[str, ...] = (),
-    categories: tuple[str, ...] = (),
+    categories: tuple[str, ...] | None = (),
     by_rule: bool = False,
     decoupled: bool = False,
 ) -> Vm:

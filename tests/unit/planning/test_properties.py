@@ -335,10 +335,16 @@ def test_a_second_plan_after_applying_the_first_remaps_none_of_its_machines(esta
 
 
 def has_descendants(uuid: str, readings: tuple[ClusterReading, ...]) -> bool:
-    """Whether something claims to have succeeded this VM: a live VM has no successor, a random estate may say so."""
+    """Whether something claims to have succeeded this VM: a live VM has no successor, a random estate may say so.
+
+    Nor has it a second copy under another name, which only counts for the machine once that holds its UUID.
+    """
     entries = {entry.uuid for reading in readings for domain in reading.domains for entry in domain.snapshots}
     entries |= {moved.source for job in jobs_of(readings) for moved in job.recovered if not (job.test or kept(moved))}
-    return uuid in entries or any(one.bios_uuid == uuid for one in alive(readings) if one.uuid != uuid)
+    names = {one.name.casefold() for one in alive(readings) if one.uuid == uuid}
+    return (
+        uuid in entries or len(names) > 1 or any(one.bios_uuid == uuid for one in alive(readings) if one.uuid != uuid)
+    )
 
 
 def with_readings(estate: Estate, change: Callable[[ClusterReading], ClusterReading]) -> Estate:

@@ -253,6 +253,11 @@ class TestPrismCategory:
         assert made.unmatched == {"prismCategory": ("Env:Prod",)}
         assert (made.machines_in_scope, made.out_of_scope) == (0, 3)
 
+    def test_a_central_that_does_not_say_its_categories_ends_the_run_and_is_named(self) -> None:
+        mute = central("amsterdam", {"D": [vm("u3", "SRV-7", categories=None)]})
+        with pytest.raises(PlanImpossible, match=r"scope.prismCategory: amsterdam did not say .*Env:Prod"):
+            self.chosen(central("paris", {"C": [vm("u1", categories=self.HAS)]}), mute)
+
     DEAF = [
         pytest.param((PARIS, AMSTERDAM), "none in the profile", id="no Central in the profile"),
         pytest.param((PARIS, silent("pc-one", api="central-v4")), "pc-one", id="it is dead"),
