@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shared.model import Confidence, VmUuid
 from shared.planning.estate import Estate
-from shared.planning.lineage import NOTHING_KNOWN, Lineage
+from shared.planning.lineage import Lineage
 from shared.planning.match import Candidate, Ground
 
 
@@ -14,19 +14,20 @@ def confidence_in(
     among: list[Candidate],
     shown: list[Candidate],
     held: VmUuid | None,
+    lineage: Lineage,
     estate: Estate,
     weak: bool,
 ) -> Confidence:
     """``among`` are the candidates that ``live`` was chosen from, ``shown`` all of the machine's.
 
-    ``weak``: the rule that chose it says so already. ``held`` is the hosted machine id of the record.
+    ``weak``: the rule that chose it says so already. ``held`` is the hosted machine id of the record, ``lineage``
+    what the jobs say of it.
     """
     copies = [candidate.copy for candidate in among]
     unprotected = estate.one_sided(live.copy, copies) is None
     speaks_against = unprotected and any(estate.one_sided(copy, copies) is not None for copy in copies)
     # stopped, and tied to the machine by its name alone: nothing says that it is the live one
     lifeless = unprotected and live.by_name_only and not live.copy.on
-    lineage = estate.lineages.of(held) if held is not None else NOTHING_KNOWN
     if weak or speaks_against or lifeless or _disagree(lineage, live, shown):
         return Confidence.WEAK
     told_by_jobs = lineage.ends == {live.copy.vm.uuid}

@@ -22,7 +22,7 @@ from shared.model import (
 )
 from shared.planning.confidence import confidence_in
 from shared.planning.estate import Copy, Estate
-from shared.planning.match import Candidate, Ground, Roster, candidates_of, evidence_of
+from shared.planning.match import Candidate, Ground, Roster, candidates_of, evidence_of, lineage_of
 from shared.planning.names import fold
 
 # Contract citrix.md, section 7.3: the four plug-ins that talk to Nutanix, folded.
@@ -196,7 +196,15 @@ def _settle(
     if to.in_maintenance:
         text = f"It would move to {to.name}, which is in maintenance mode. End that in Citrix and run again."
         return _finding(machine, FindingKind.EXCLUDED, "connection-in-maintenance", text, shown, situation)
-    confidence = confidence_in(live, among=candidates, shown=shown, held=held, estate=estate, weak=weak)
+    confidence = confidence_in(
+        live,
+        among=candidates,
+        shown=shown,
+        held=held,
+        lineage=lineage_of(machine, estate, situation.roster),
+        estate=estate,
+        weak=weak,
+    )
     after = Hosting(to.name, live.copy.vm.uuid, to.id)
     moved = fold(to.name) != fold(machine.hosting.connection or "")
     return _finding(

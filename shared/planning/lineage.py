@@ -6,19 +6,20 @@ A job of a test made copies for a test: it is no part of any lineage, and what i
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shared.model import RecoveryJob, VmUuid
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One VM in one job. ``order`` is the job's place in time."""
+    """One VM in one job, and what the job calls it. ``order`` is the job's place in time."""
 
     order: int
     job: RecoveryJob
     source: VmUuid
     recovered: VmUuid
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +45,11 @@ class Lineages:
     """The maps of all jobs, indexed by the UUID before."""
 
     def __init__(self, jobs: Iterable[RecoveryJob]) -> None:
-        ordered = sorted(jobs, key=lambda job: (job.at, job.id))
+        ordered = sorted(_each_once(jobs), key=lambda job: (job.at, job.id))
         links: dict[VmUuid, list[Link]] = {}
         for order, job in enumerate(each for each in ordered if not each.test):
             for vm in job.recovered:
-                links.setdefault(vm.source, []).append(Link(order, job, vm.source, vm.recovered))
+                links.setdefault(vm.source, []).append(Link(order, job, vm.source, vm.recovered, vm.name))
         self._links: Mapping[VmUuid, list[Link]] = links
         self.test_copies = frozenset(
             vm.recovered for job in ordered if job.test for vm in job.recovered if vm.recovered != vm.source
@@ -71,3 +72,24 @@ class Lineages:
                     followed[link] = None
                     waiting.append((link.recovered, link.order))
         return Lineage(tuple(sorted(followed, key=lambda link: (link.order, link.recovered))), frozenset(ends))
+
+    def back_from(self, uuids: Iterable[VmUuid]) -> frozenset[VmUuid]:
+        """``uuids`` and every UUID from which the jobs lead to one of them."""
+        found = set(uuids)
+        links = sorted((link for links in self._links.values() for link in links), key=lambda link: -link.order)
+        for link in links:
+            if link.recovered in found:
+                found.add(link.source)
+        return frozenset(found)
+
+
+def _each_once(jobs: Iterable[RecoveryJob]) -> Iterable[RecoveryJob]:
+    """The two Prism Centrals of a recovery plan both tell of its jobs, and one of them may know more."""
+    known: dict[str, RecoveryJob] = {}
+    for job in jobs:
+        other = known.get(job.id)
+        both = (
+            job if other is None else replace(other, recovered=tuple(dict.fromkeys((*other.recovered, *job.recovered))))
+        )
+        known[job.id] = both
+    return known.values()

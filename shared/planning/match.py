@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from shared.model import Evidence, Machine, MachineId, PowerState, Vm, VmUuid
 from shared.planning.estate import Copy, Estate
-from shared.planning.lineage import Link
+from shared.planning.lineage import NOTHING_KNOWN, Lineage, Link
 from shared.planning.names import fold, host_names, vm_names
 
 
@@ -67,13 +67,12 @@ def candidates_of(machine: Machine, estate: Estate, roster: Roster) -> list[Cand
     VM. Where the machine's own VM is a candidate, a namesake that is another machine's own VM is that machine's alone.
     """
     grounds: dict[Copy, list[Ground]] = {}
-    for ground, copies in _grounds(machine, estate):
+    for ground, copies in _grounds(machine, estate, roster):
         for copy in copies:
             reasons = grounds.setdefault(copy, [])
             if ground not in reasons:
                 reasons.append(ground)
-    held = machine.hosting.machine_id
-    links = estate.lineages.of(held).links if held is not None else ()
+    links = lineage_of(machine, estate, roster).links
     found = [
         Candidate(copy, tuple(reasons), links if Ground.JOB in reasons else ())
         for copy, reasons in grounds.items()
@@ -86,11 +85,23 @@ def candidates_of(machine: Machine, estate: Estate, roster: Roster) -> list[Cand
     return sorted(found, key=lambda candidate: (candidate.copy.vm.uuid, candidate.copy.vm.cluster_uuid))
 
 
-def _grounds(machine: Machine, estate: Estate) -> Iterator[tuple[Ground, Iterable[Copy]]]:
+def lineage_of(machine: Machine, estate: Estate, roster: Roster) -> Lineage:
+    """Where the jobs lead from the VM that Citrix holds for the machine.
+
+    Nowhere if a job calls that VM by another machine's name: the record was wrong before.
+    """
+    held = machine.hosting.machine_id
+    lineage = estate.lineages.of(held) if held is not None else NOTHING_KNOWN
+    names = {fold(link.name) for link in lineage.links}
+    anothers = any(machine.id not in roster.bearers.get(name, (machine.id,)) for name in names)
+    return NOTHING_KNOWN if anothers else lineage
+
+
+def _grounds(machine: Machine, estate: Estate, roster: Roster) -> Iterator[tuple[Ground, Iterable[Copy]]]:
     held = machine.hosting.machine_id
     if held is not None:
         yield Ground.OWN, estate.by_uuid.get(held, ())
-        for end in sorted(estate.lineages.of(held).ends):
+        for end in sorted(lineage_of(machine, estate, roster).ends):
             yield Ground.JOB, estate.by_uuid.get(end, ())
         yield Ground.SNAPSHOT, _from_snapshots(held, estate)
         yield Ground.BIOS, _from_bios(held, estate)

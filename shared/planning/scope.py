@@ -13,6 +13,7 @@ from fnmatch import translate
 from shared.errors import PlanImpossible
 from shared.model import ClusterReading, Folder, Machine, MachineId, Site
 from shared.planning.decide import Target
+from shared.planning.lineage import Lineages
 from shared.planning.names import fold, scope_names, vm_names
 from shared.profile import PrismCategory, Scope
 
@@ -170,7 +171,8 @@ def _by_category(
     if not vms:
         _note(unmatched, "prismCategory", [wanted])
     names = {fold(vm.name) for vm in vms if vm.name}
-    uuids = {vm.uuid for vm in vms}
+    # a record may still hold the UUID that the VM had before a failover
+    uuids = Lineages(job for reading in answered for job in reading.jobs).back_from(vm.uuid for vm in vms)
     return lambda machine: machine.hosting.machine_id in uuids or not names.isdisjoint(vm_names(machine))
 
 

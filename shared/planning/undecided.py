@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from shared.model import ClusterReading, Confidence, Finding, FindingKind, VmUuid
+from shared.planning.names import fold
 
 MOST_ASKED = 100  # VMs a Prism Central: it is one call a VM, and Prism allows about one a second
 
@@ -18,7 +19,7 @@ def doubtful_vms(findings: Iterable[Finding], readings: Sequence[ClusterReading]
     ranked = sorted(
         (finding for finding in findings if _doubtful(finding)), key=lambda each: each.confidence is not None
     )
-    wanted = dict.fromkeys(vm.uuid for finding in ranked for vm in finding.candidates if vm.by_rule)
+    wanted = dict.fromkeys(vm.uuid for finding in ranked for vm in finding.candidates)
     asked: dict[str, tuple[VmUuid, ...]] = {}
     for reading in readings:
         if reading.api == "central-v4" and not reading.dead:
@@ -36,14 +37,17 @@ def _doubtful(finding: Finding) -> bool:
     return finding.kind is FindingKind.AMBIGUOUS or weak
 
 
-def unsettled(findings: Iterable[Finding]) -> int:
-    """How many machines of a DR run are neither seen on nor found at the target: time may still bring their VMs."""
-    return sum(finding.reason in _NOT_FOUND and not _seen_on(finding) for finding in findings)
+def unsettled(findings: Iterable[Finding], target: str) -> int:
+    """How many machines of a DR run are neither seen on nor found at the target: time may still bring their VMs.
+
+    ``target`` is the cluster of the profile that the run's target names.
+    """
+    return sum(finding.kind in _OPEN and not _turned_up(finding, fold(target)) for finding in findings)
 
 
-_NOT_FOUND = frozenset({"not-on-target", "cluster-unreachable", "cluster-incomplete"})
+_OPEN = frozenset({FindingKind.MISSING, FindingKind.UNKNOWN, FindingKind.CONFLICT})
 
 
-def _seen_on(finding: Finding) -> bool:
+def _turned_up(finding: Finding, target: str) -> bool:
     held = finding.machine.hosting.machine_id
-    return any(vm.uuid == held and vm.power == "on" for vm in finding.candidates)
+    return any(fold(vm.cluster) == target or (vm.uuid == held and vm.power == "on") for vm in finding.candidates)

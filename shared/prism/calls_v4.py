@@ -5,15 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import count
 from typing import Any
 from urllib.parse import quote, urlsplit
 from uuid import uuid4
 
 import requests
 
-from shared.errors import PrismError
 from shared.http import Limits
+from shared.prism.client import BudgetSpent
 from shared.prism.endpoint import Endpoint, PrismCallFailed
 from shared.prism.pace import Budget, OutOfTime, Pace, Paces
 
@@ -76,7 +75,9 @@ class CallsV4:
 
     def _ask(self, method: str, path: str, operation: Operation, limits: Limits) -> dict[str, Any]:
         pace = self.paces.of(urlsplit(self.endpoint.base_url).netloc, operation.name, operation.budget)
-        for attempt in count(1):
+        clock = limits.deadline.clock
+        gives_up = clock() + limits.silence
+        while True:
             conduct = _Paced(pace, path)
             try:
                 return self.endpoint.ask(method, path, limits, conduct=conduct)
@@ -84,14 +85,13 @@ class CallsV4:
                 raise self._too_slow(pace.budget) from None
             except PrismCallFailed as failure:
                 log.info("failed path=%s kind=%s request_id=%s", path, failure.kind, conduct.request_id)
-                # after a 429 the call has been repeated already
-                if failure.kind != "throttled" or failure.http_status == 429 or attempt >= limits.attempts:
+                # Another process that reads at the full rate leaves little room for long: Prism is there all the same.
+                if failure.kind != "throttled" or limits.attempts == 1 or clock() >= gives_up:
                     raise
                 pace.throttled()
-        raise AssertionError("unreachable: the loop above only ends by return or raise")
 
-    def _too_slow(self, budget: Budget) -> PrismError:
-        return PrismError(
+    def _too_slow(self, budget: Budget) -> BudgetSpent:
+        return BudgetSpent(
             f"{self.endpoint.title} allows {budget.calls} such calls in {budget.seconds:g} s, and the time for reading "
             "it was up before all had been made. Let fewer clients read it at the same time, or narrow the cluster "
             "with prismClusters in the profile.",

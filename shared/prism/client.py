@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
+from shared.errors import PrismError
 from shared.http import Limits
 from shared.model import ProtectionDomain, RecoveryJob, RegisteredCluster, Vm, VmUuid
 
@@ -30,6 +31,13 @@ class Listing(Generic[T_co]):
     @property
     def whole(self) -> bool:
         return self.distinct == self.announced and not self.cut
+
+
+class BudgetSpent(PrismError):
+    """Prism answers; what it allows in a second did not suffice for all calls before the deadline (kind ``timeout``).
+
+    So what was read before holds, unlike after any other ``timeout``.
+    """
 
 
 class PrismClient(Protocol):

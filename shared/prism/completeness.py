@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from shared.prism.client import Listing
+from shared.prism.client import BudgetSpent, Listing
 
 T = TypeVar("T")
 
@@ -15,7 +15,10 @@ def read_whole(read: Callable[[], Listing[T]], *, key: Callable[[T], object]) ->
     first = read()
     if first.whole:
         return first
-    second = read()
+    try:
+        second = read()
+    except BudgetSpent:
+        return first  # what it saw exists: half a list is better than a cluster that counts as dead
     if second.whole:
         return second
     # What either read saw exists; where both saw it, the later word holds.

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from shared.http import Limits
 from shared.model import VmUuid
+from shared.prism.client import BudgetSpent
 from shared.prism.endpoint import PrismCallFailed
 from shared.prism.entity import entries, member, uuid
 from shared.prism.versions import CLUSTERS, ONE_VM, PROTECTED, NotServed, Versions
+
+log = logging.getLogger(__name__)
 
 
 def decoupled_v4(versions: Versions, vms: Iterable[VmUuid], limits: Limits) -> frozenset[VmUuid]:
     """One call a VM, and one more for a VM that is decoupled at one of several sites. Raises ``PrismError``.
 
-    Only VMs that are replicated synchronously are known there; the others get an error, and are no leftovers.
+    Only VMs that are replicated synchronously are known there; the others get an error, and are no leftovers. Where the
+    time does not suffice for all, what was learnt of the first ones is the answer.
     """
     found: set[VmUuid] = set()
+    try:
+        for vm in _decoupled(versions, vms, limits):
+            found.add(vm)
+    except BudgetSpent as late:
+        log.warning("not all leftovers known found=%s: %s", len(found), late)
+    return frozenset(found)
+
+
+def _decoupled(versions: Versions, vms: Iterable[VmUuid], limits: Limits) -> Iterator[VmUuid]:
     certain = False
     for vm in vms:
         try:
@@ -26,7 +40,7 @@ def decoupled_v4(versions: Versions, vms: Iterable[VmUuid], limits: Limits) -> f
             # Where no version is announced, "not protected" and "not here" may look alike; without any v4 it is plain.
             certain = certain or _has_v4(versions, limits)
             if not certain:
-                break
+                return
             continue
         except PrismCallFailed as failure:
             if _unprotected(failure):
@@ -34,8 +48,7 @@ def decoupled_v4(versions: Versions, vms: Iterable[VmUuid], limits: Limits) -> f
             raise
         sites = _decoupled_sites(member(body, "data"))
         if sites is None or (sites and _stands_in(versions, vm, sites, limits)):
-            found.add(vm)
-    return frozenset(found)
+            yield vm
 
 
 def _has_v4(versions: Versions, limits: Limits) -> bool:

@@ -14,7 +14,7 @@ from shared.call_failure import CallFailed, excerpt
 from shared.errors import PrismError
 from shared.http import Limits, call
 from shared.prism.sign_in import PrismCredential
-from shared.prism.vendor_error import RATE_GROUPS, SIGN_IN_GROUPS, error_groups, vendor_message
+from shared.prism.vendor_error import RATE_GROUPS, error_groups, vendor_message
 
 DEFAULT_PORT = 9440
 
@@ -136,12 +136,14 @@ class Endpoint:
         conduct: Conduct | None = None,
     ) -> dict[str, Any]:
         """The JSON object that a reading call answers. Raises ``PrismCallFailed``, or ``PrismError`` if it is none."""
+        in_session = bool(self.session.cookies)
         try:
             return self._ask_once(method, path, limits, params, json, conduct)
         except CallFailed as failure:
             # A session cookie expires after 15 minutes. Signing in again once is right then, but a password that was
-            # refused without any cookie is wrong, and one more try brings the account nearer to its lock.
-            if failure.kind != "sign-in" or not self.session.cookies:
+            # refused without any cookie is wrong, and one more try brings the account nearer to its lock. A refusal may
+            # bring a cookie of its own, so what counts is what was sent.
+            if failure.kind != "sign-in" or not in_session:
                 raise self._explained(failure, path, conduct) from failure
         self.session.cookies.clear()
         try:
@@ -231,12 +233,13 @@ class Endpoint:
 
 
 def _kind(failure: CallFailed, groups: frozenset[str]) -> str:
-    """v4 may say under another 4xx what 429 and 401 stand for (contract, 2 and 5.8). A 401 is never anything else."""
-    if failure.kind != "sign-in" and 400 <= (failure.http_status or 0) < 500:
-        if groups & RATE_GROUPS:
-            return "throttled"
-        if failure.kind == "forbidden" and groups & SIGN_IN_GROUPS:
-            return "sign-in"
+    """v4 may say under another 4xx what 429 stands for (contract, 5.8). A 401 is never anything else.
+
+    Nor is a 403, whatever words it has (contract, 2): taken for a refused password, one missing right would hold off
+    the credential from every run.
+    """
+    if failure.kind != "sign-in" and 400 <= (failure.http_status or 0) < 500 and groups & RATE_GROUPS:
+        return "throttled"
     return failure.kind
 
 

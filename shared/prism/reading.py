@@ -10,7 +10,7 @@ from typing import TypeVar
 from shared.errors import PrismError
 from shared.http import Deadline, Limits
 from shared.model import ClusterReading, ProtectionDomain, ReadStatus, RecoveryJob
-from shared.prism.client import Listing, PrismClient
+from shared.prism.client import BudgetSpent, Listing, PrismClient
 from shared.prism.completeness import read_whole
 
 WHOLE_READ_SECONDS = 300.0
@@ -96,7 +96,7 @@ def _beside(read: Callable[[], T], nothing: T, shortcomings: list[str]) -> T:
     try:
         return read()
     except PrismError as error:
-        if error.kind in _GONE:
+        if error.kind in _GONE and not isinstance(error, BudgetSpent):
             raise
         shortcomings.append(str(error))
         return nothing

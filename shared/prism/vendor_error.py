@@ -7,7 +7,6 @@ from typing import Any
 from shared.prism.entity import entries, member, text
 
 RATE_GROUPS = frozenset({"RATE_LIMIT_EXCEEDED", "RATE_LIMIT_ERROR"})
-SIGN_IN_GROUPS = frozenset({"AUTHENTICATION_REQUIRED", "UNAUTHORIZED"})
 
 
 def vendor_message(said: Any) -> str:

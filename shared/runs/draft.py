@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from shared.errors import RealignError
-from shared.model import ClusterReading, Plan, Run, RunId
+from shared.model import Plan, Run, RunId
 from shared.planning.plan import make_plan, parse_target
 from shared.planning.undecided import doubtful_vms
 from shared.profile import Profile, Scope
@@ -25,8 +25,11 @@ Progress = Callable[[int, int], None]
 class Draft:
     """A plan and what it was made from."""
 
-    plan: Plan
+    profile: Profile
+    wanted: Wanted
+    scopes: tuple[Scope, ...]
     gathered: Gathered
+    plan: Plan
 
 
 def draft(resources: Resources, run: Run, progress: Progress) -> Draft:
@@ -36,38 +39,40 @@ def draft(resources: Resources, run: Run, progress: Progress) -> Draft:
     not fit what was read, and ``StorageError``.
     """
     profile = _kept_profile(resources, run.id)
-    return _made(resources, profile, run, _gathered(resources, profile, run, progress))
-
-
-def _gathered(resources: Resources, profile: Profile, run: Run, progress: Progress) -> Gathered:
-    since = run.incident_start or run.created_at - LINEAGE_REACHES
-    wanted = Wanted(since, run.target, shared=run.trigger == "schedule")
+    scopes = (profile.scope, *_asked_scopes(resources, run.id))
+    wanted = Wanted(
+        since=run.incident_start or run.created_at - LINEAGE_REACHES,
+        target=run.target,
+        shared=run.trigger == "schedule",
+        usual_window=run.incident_start is None,
+    )
     before = resources.settling.take(run.id)
     if before is not None:
-        return gather_target(resources, profile, wanted, before)
-    return gather(resources, profile, wanted, progress)
+        gathered = gather_target(resources, profile, wanted, before)
+    else:
+        gathered = gather(resources, profile, wanted, progress)
+    return Draft(profile, wanted, scopes, gathered, _plan(run, profile, scopes, gathered))
 
 
-def _made(resources: Resources, profile: Profile, run: Run, gathered: Gathered) -> Draft:
-    """What a first plan leaves undecided is asked for, then the plan is made again."""
-    asked = _asked_scopes(resources, run.id)
-
-    def plan(readings: Sequence[ClusterReading]) -> Plan:
-        return make_plan(
-            gathered.site,
-            readings,
-            scopes=(profile.scope, *asked),
-            policy=profile.policy,
-            limits=run.limits,
-            target=parse_target(run.target, readings) if run.target is not None else None,
-        )
-
-    first = plan(gathered.readings)
-    doubtful = doubtful_vms(first.findings, gathered.readings)
+def without_doubts(resources: Resources, run: Run, made: Draft) -> Draft:
+    """The draft with what one more question to Prism can decide; itself where there is nothing to ask."""
+    doubtful = doubtful_vms(made.plan.findings, made.gathered.readings)
     if not doubtful:
-        return Draft(first, gathered)
-    readings = with_leftovers(resources, profile, gathered.readings, doubtful)
-    return Draft(plan(readings), replace(gathered, readings=readings))
+        return made
+    readings = with_leftovers(resources, made.profile, made.gathered.readings, doubtful, main=made.wanted.main)
+    gathered = replace(made.gathered, readings=readings)
+    return replace(made, gathered=gathered, plan=_plan(run, made.profile, made.scopes, gathered))
+
+
+def _plan(run: Run, profile: Profile, scopes: tuple[Scope, ...], gathered: Gathered) -> Plan:
+    return make_plan(
+        gathered.site,
+        gathered.readings,
+        scopes=scopes,
+        policy=profile.policy,
+        limits=run.limits,
+        target=parse_target(run.target, gathered.readings) if run.target is not None else None,
+    )
 
 
 def _kept_profile(resources: Resources, run_id: RunId) -> Profile:

@@ -16,18 +16,19 @@ from shared.http import Deadline, Limits
 from shared.model import ClusterReading, ReadStatus, Site
 from shared.planning.decide import NUTANIX_PLUGINS
 from shared.planning.names import fold
-from shared.prism.reading import read_cluster
+from shared.prism.reading import WHOLE_READ_SECONDS, read_cluster
 from shared.profile import Cluster, Profile
 from shared.runs.connect import citrix_hosts, prism
 from shared.runs.gathered import Gathered
 from shared.runs.keyring import Keyring, secret_names
-from shared.runs.listings import Source
+from shared.runs.listings import Source, Wish
 from shared.runs.resources import Resources
 
 OTHERS_SECONDS = 10.0
 SITE_SECONDS = 480.0
 PROBE_SECONDS = 15.0  # of a scheduled run: the messages of other profiles wait for the whole batch to end
-READER_SECONDS = 240.0  # with the five minutes of a whole read still below the ten that a step may work
+TURN_AND_READ_SECONDS = 480.0  # a step may work for ten minutes
+LEAST_READ_SECONDS = 60.0
 MOST_CLUSTERS_AT_ONCE = 16
 
 log = logging.getLogger(__name__)
@@ -35,13 +36,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a run reads for. ``since``: recovery plan jobs that ended before are no lineage. ``shared``: a listing that
-    another run made less than a minute ago will do.
+    """What a run reads for. ``since``: recovery plan jobs that ended before are no lineage; ``usual_window``: it is the
+    time that every run takes which names none. ``shared``: a listing that another run made less than a minute ago will
+    do.
     """
 
     since: datetime
     target: str | None = None
     shared: bool = False
+    usual_window: bool = True
 
     @property
     def main(self) -> str | None:
@@ -133,10 +136,13 @@ def _read(resources: Resources, cluster: Cluster, keyring: Keyring, wanted: Want
 
 
 def _read_alone(resources: Resources, cluster: Cluster, keyring: Keyring, wanted: Wanted) -> ClusterReading | None:
+    """The cluster's reading, with the host for itself; None where others had it for too long."""
     hurry = wanted.main is not None and not _named(cluster, wanted.main)
-    limits = Limits(Deadline.after(OTHERS_SECONDS), attempts=1, silence=OTHERS_SECONDS) if hurry else None
+    time = Deadline.after(OTHERS_SECONDS if hurry else TURN_AND_READ_SECONDS)
 
     def read() -> ClusterReading:
+        left = Deadline.after(min(WHOLE_READ_SECONDS, time.remaining()))
+        limits = Limits(left, attempts=1, silence=OTHERS_SECONDS) if hurry else Limits(left)
         probe = Limits(Deadline.after(PROBE_SECONDS), attempts=2, silence=PROBE_SECONDS) if wanted.shared else None
         with prism(resources, cluster, keyring) as client:
             return read_cluster(
@@ -151,10 +157,13 @@ def _read_alone(resources: Resources, cluster: Cluster, keyring: Keyring, wanted
     secret = keyring.secret(cluster.credential)
     narrowed = tuple(cluster.prism_clusters or ())
     source = Source(cluster.url, cluster.ca, cluster.api, secret.name, secret.version, narrowed)
-    patience = limits.deadline.remaining() if limits is not None else READER_SECONDS
-    return resources.listings.read(
-        source, read, name=cluster.name, shared=wanted.shared, keep=limits is None, patience=patience
+    wish = Wish(
+        shared=wanted.shared,
+        keep=not hurry and wanted.usual_window,
+        urgent=wanted.main is not None and not hurry,
     )
+    patience = time.remaining() if hurry else time.remaining() - LEAST_READ_SECONDS
+    return resources.listings.read(source, read, wish, name=cluster.name, patience=patience)
 
 
 def _status_of(error: RealignError) -> ReadStatus:

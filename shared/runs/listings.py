@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from shared.model import ClusterReading
+from shared.runs.turns import Turns
 
 FRESH_SECONDS = 60.0
 
@@ -28,47 +29,47 @@ class Source:
     prism_clusters: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """``shared``: a listing under 60 s old will do. ``keep``: it may serve others. ``urgent``: people wait for it."""
+
+    shared: bool = False
+    keep: bool = False
+    urgent: bool = False
+
+
 class Listings:
     """``clock`` is monotonic, in seconds. Safe to use from several threads."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._guard = threading.Lock()
-        self._readers: dict[str, threading.Lock] = {}
+        self._turns: dict[str, Turns] = {}
         self._kept: dict[Source, tuple[float, ClusterReading]] = {}
 
     def read(
-        self,
-        source: Source,
-        read: Callable[[], ClusterReading],
-        *,
-        name: str,
-        shared: bool,
-        keep: bool,
-        patience: float,
+        self, source: Source, read: Callable[[], ClusterReading], wish: Wish, *, name: str, patience: float
     ) -> ClusterReading | None:
-        """The listing of ``source``, as cluster ``name`` of a profile; None where others read for ``patience`` seconds.
-
-        ``shared``: one under 60 s old will do. ``keep``: it may serve others.
-        """
+        """The listing of ``source``, as cluster ``name`` of a profile; None where others read for ``patience`` s."""
         with self._guard:
-            reader = self._readers.setdefault(source.host, threading.Lock())
-        if not reader.acquire(timeout=max(0.0, patience)):
-            return None
-        try:
-            found = self._fresh(source) if shared else None
+            turns = self._turns.setdefault(source.host, Turns())
+        with turns.take(urgent=wish.urgent, patience=patience) as mine:
+            if not mine:
+                return None
+            found = self._fresh(source, name) if wish.shared else None
             if found is None:
                 found = read()
-                if keep:
+                if wish.keep:
                     self._keep(source, found)
-        finally:
-            reader.release()
         return found if found.name == name else _renamed(found, name)
 
-    def _fresh(self, source: Source) -> ClusterReading | None:
+    def _fresh(self, source: Source, name: str) -> ClusterReading | None:
         with self._guard:
             since, found = self._kept.get(source, (0.0, None))
-        return found if found is not None and self._clock() - since < FRESH_SECONDS else None
+        if found is None or self._clock() - since >= FRESH_SECONDS:
+            return None
+        # the sentence of an error calls the cluster by the name that it has in the profile it was read for
+        return found if found.error is None or found.name == name else None
 
     def _keep(self, source: Source, found: ClusterReading) -> None:
         now = self._clock()

@@ -34,7 +34,7 @@ from shared.model import (
 from shared.planning.plan import fingerprint
 from shared.planning.undecided import unsettled
 from shared.runs.access import SERVICE
-from shared.runs.draft import draft
+from shared.runs.draft import draft, without_doubts
 from shared.runs.resources import Resources
 from shared.runs.settle import next_look
 
@@ -148,15 +148,16 @@ class _Record:
 
 def _plan(resources: Resources, record: _Record, lock: Lock) -> None:
     made = draft(resources, record.run, record.read)
-    plan = made.plan
     summaries = tuple(_summary(reading) for reading in made.gathered.readings)
-    missing = unsettled(plan.findings) if record.run.target is not None else 0
+    missing = unsettled(made.plan.findings, made.wanted.main) if made.wanted.main is not None else 0
     again = next_look(record.run, missing, resources.now())
     if again is not None:
         resources.settling.keep(record.run.id, made.gathered)
         _look_again(resources, record, summaries, missing, again)
         return
-    record.write(progress=70, clusters=summaries)
+    record.write(progress=65, clusters=summaries)
+    plan = without_doubts(resources, record.run, made).plan
+    record.write(progress=70)
     run = record.run
     rows = (
         finding for finding in plan.findings if run.trigger != "schedule" or finding.kind is not FindingKind.ALIGNED

@@ -83,9 +83,7 @@ class CarefulPrism:
                     system=self._memory.title,
                     retryable=True,
                 )
-            held_off = self._memory.refused()
-            if held_off is not None:
-                raise PrismError(held_off, kind="sign-in", system=self._memory.title)
+            self._check_refused()
             with self._remembering():
                 return self._client.clusters(limits)
 
@@ -102,8 +100,14 @@ class CarefulPrism:
             return self._client.jobs(since, limits)
 
     def decoupled(self, vms: Iterable[VmUuid], limits: Limits) -> frozenset[VmUuid]:
+        self._check_refused()  # a client that is opened for this question alone has not probed
         with self._remembering():
             return self._client.decoupled(vms, limits)
+
+    def _check_refused(self) -> None:
+        held_off = self._memory.refused()
+        if held_off is not None:
+            raise PrismError(held_off, kind="sign-in", system=self._memory.title)
 
     @contextmanager
     def _remembering(self) -> Iterator[None]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from aiohttp import web
@@ -14,11 +15,12 @@ from aiohttp import web
 from sandbox.sandbox import Sandbox
 from shared.azure.lock import Lock
 from shared.citrix.site import CitrixSite
-from shared.errors import CitrixError, NotFound, StorageError
+from shared.errors import CitrixError, NotFound, PrismError, StorageError
+from shared.http import Deadline, Limits
 from shared.model import Event, ReadStatus, Run, RunId, RunStatus
 from shared.profile import Profile
 from shared.runs.access import Caller, Role
-from shared.runs.connect import citrix
+from shared.runs.connect import citrix, prism
 from shared.runs.gather import Wanted, gather
 from shared.runs.keyring import Keyring, secret_names
 from shared.runs.plan import plan_run
@@ -191,6 +193,19 @@ def test_a_wrong_password_is_tried_once_although_six_clusters_share_it(
     system = f"prism/{central['name']}"
     assert sandbox.calls.count(system, "POST", "/api/nutanix/v3/clusters/list") == 1
     resources.close()
+
+
+def test_a_refused_password_is_not_tried_for_the_leftovers_either(sandbox: Sandbox, resources: Resources) -> None:
+    """Another run may have been refused since this one took over a listing."""
+    profile = Profile.model_validate_json(sandbox.profile_file.read_text())
+    keyring, cluster = Keyring(resources.vault, secret_names(profile)), profile.clusters[0]
+    secret = keyring.secret(cluster.credential)
+    with prism(resources, cluster, keyring) as client:
+        limits = Limits(Deadline.after(10))
+        assert client.decoupled((), limits) == frozenset()
+        resources.refusals.remember(secret.name, secret.version, urlsplit(cluster.url).netloc, resources.now())
+        with pytest.raises(PrismError, match="does not try it again"):
+            client.decoupled((), limits)
 
 
 def test_a_wrong_customer_does_not_hold_off_the_right_one(sandbox: Sandbox, resources: Resources) -> None:

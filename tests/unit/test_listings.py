@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from shared.model import ClusterReading, ReadStatus
-from shared.runs.listings import FRESH_SECONDS, Listings, Source
+from shared.runs.listings import FRESH_SECONDS, Listings, Source, Wish
+from shared.runs.turns import Turns
 from tests.unit.planning.builders import central, job, silent, vm
 
 PARIS = Source("https://pc.example:9440", "corp-ca", "central-v4", "prism-paris", "v1", ())
@@ -65,7 +66,7 @@ def read(
     keep: bool = True,
     patience: float = LONG,
 ) -> ClusterReading:
-    found = listings.read(source, prism, name=name, shared=shared, keep=keep, patience=patience)
+    found = listings.read(source, prism, Wish(shared, keep), name=name, patience=patience)
     assert found is not None
     return found
 
@@ -227,7 +228,7 @@ def test_whoever_has_no_time_to_wait_gets_nothing(listings: Listings, pool: Thre
     slow, prism = Slow(), Prism()
     first = begun(pool, listings, slow)
     for patience in (0.01, 0.0, -5.0):
-        none = listings.read(PARIS, prism, name="paris", shared=True, keep=True, patience=patience)
+        none = listings.read(PARIS, prism, Wish(shared=True, keep=True), name="paris", patience=patience)
         assert none is None
     assert prism.reads == 0
     slow.go.set()
@@ -243,3 +244,41 @@ def test_no_listing_is_kept_much_longer_than_it_may_serve(listings: Listings, cl
     again = Prism()
     read(listings, again)
     assert again.reads == 1
+
+
+def test_a_listing_that_tells_of_trouble_is_not_taken_over_under_another_name(listings: Listings) -> None:
+    """Its sentence calls the cluster by the name that it has in the first profile."""
+    prism = Prism(answer=lambda number: replace(central("paris", {"C": []}), error="Cluster paris listed 3 of 4 VMs."))
+    read(listings, prism)
+    assert read(listings, prism).error
+    assert prism.reads == 1
+    read(listings, prism, name="site-a")
+    assert prism.reads == 2
+
+
+def test_a_dr_run_goes_before_those_who_wait_already() -> None:
+    turns = Turns()
+    order: list[str] = []
+    with ThreadPoolExecutor(3) as pool, turns.take(urgent=False, patience=LONG) as mine:
+        assert mine
+
+        def wait(name: str, *, urgent: bool) -> None:
+            with turns.take(urgent=urgent, patience=LONG) as came:
+                assert came
+                order.append(name)
+
+        scheduled = [pool.submit(wait, "scheduled", urgent=False) for _ in range(2)]
+        urgent = pool.submit(wait, "dr", urgent=True)
+        while not turns._urgent:
+            assert not urgent.done()
+    for done in (*scheduled, urgent):
+        done.result(LONG)
+    assert order == ["dr", "scheduled", "scheduled"]
+
+
+def test_a_turn_that_broke_off_is_free_for_the_next() -> None:
+    turns = Turns()
+    with pytest.raises(KeyError), turns.take(urgent=True, patience=LONG):
+        raise KeyError
+    with turns.take(urgent=False, patience=0.0) as mine:
+        assert mine

@@ -298,6 +298,7 @@ def test_the_nics_of_a_vm(nics: Any, macs: tuple[str, ...], addresses: tuple[str
             vm(1, createTime="2025-05-29T05:59:01Z"), "created", datetime(2025, 5, 29, 5, 59, 1, 0, UTC), id="none"
         ),
         pytest.param(vm(1, without=("createTime",)), "created", None, id="no-time"),
+        pytest.param(vm(1, createTime="9999-12-31T23:59:59-05:00"), "created", None, id="a-time-beyond-the-last"),
     ],
 )
 def test_a_vm_with(entity: dict[str, Any], field: str, value: object) -> None:
@@ -437,12 +438,17 @@ def test_a_password_that_is_refused_at_the_version_is_tried_once() -> None:
     assert "refused the user name or password of secret prism-ams (HTTP 401)" in str(reading.error)
 
 
-@pytest.mark.parametrize("group", ["AUTHENTICATION_REQUIRED", "UNAUTHORIZED"])
-def test_a_403_that_speaks_of_the_sign_in_is_a_refused_password(group: str) -> None:
-    central = CentralInMemory([vm(1)])
-    central.override["/api/clustermgmt/unversioned/info"] = error(group, status=403)
+@pytest.mark.parametrize("group", ["AUTHENTICATION_REQUIRED", "UNAUTHORIZED", "FORBIDDEN"])
+def test_a_403_is_a_missing_right_and_no_refused_password_whatever_it_says(group: str) -> None:
+    """The status decides (contract, section 2): the rights that the account has must go on serving every run."""
+    central = CentralInMemory([vm(1, categories=[{"extId": uid(7)}])])
+    central.override["/api/prism/v4.2/config/categories"] = error(group, status=403)
     reading = central.read()
-    assert (reading.status, len(central.asked)) == (ReadStatus.REFUSED, 1)
+    assert (reading.status, len(reading.vms)) == (ReadStatus.ANSWERED, 1)
+    central.override["/api/clustermgmt/v4.2/config/clusters"] = error(group, status=403)
+    with pytest.raises(PrismError, match="does not let the account of secret prism-ams read") as caught:
+        central.client().clusters(quick())
+    assert caught.value.kind == "forbidden"
 
 
 def test_a_dead_host_is_asked_for_its_version_alone() -> None:

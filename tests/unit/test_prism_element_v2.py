@@ -305,6 +305,14 @@ def test_a_refused_password_is_tried_once_and_never_again() -> None:
     )
 
 
+def test_a_refusal_that_sets_a_cookie_is_a_refusal_all_the_same() -> None:
+    """A cookie that came with the answer is no session that has expired: a second try would count towards the lock."""
+    element = Element([vm(1)])
+    element.override["/cluster"] = Reply(raw=b"", status=401, cookies={"JSESSIONID": "c"})
+    reading = read_cluster(element.client(), name="paris", hosting_connection="c", since=SINCE, limits=quick())
+    assert (reading.status, len(element.answers.requests)) == (ReadStatus.REFUSED, 1)
+
+
 @pytest.mark.parametrize(
     ("answer", "status", "words"),
     [

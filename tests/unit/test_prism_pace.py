@@ -11,12 +11,13 @@ import requests
 
 from shared.errors import PrismError
 from shared.http import Deadline, Limits
-from shared.model import ReadStatus
+from shared.model import ReadStatus, VmUuid
 from shared.prism.central_v4 import CentralV4
 from shared.prism.pace import MARGIN, TELLING, Budget, OutOfTime, Pace, Paces
 from shared.prism.reading import read_cluster
 from tests.unit.answers import Reply
-from tests.unit.prism_v4_answers import BASE, CREDENTIAL, SINCE, TITLE, VMS, CentralInMemory, error, vm
+from tests.unit.prism_v4_answers import BASE, CREDENTIAL, SINCE, TITLE, VMS, CentralInMemory, error, uid, vm
+from tests.unit.test_prism_recovery_jobs import job_v4
 
 SPACING = 0.5 * MARGIN
 
@@ -258,8 +259,11 @@ def test_a_rate_error_under_another_4xx_is_asked_again_after_a_whole_period(grou
     assert started == [pytest.approx(1000 + number * MARGIN) for number in range(3)]
 
 
-@pytest.mark.parametrize("reply", [Reply(status=429), error("RATE_LIMIT_ERROR", "slower.", status=400)])
-def test_a_prism_that_stays_too_busy_is_throttling_and_asked_as_often_as_the_limits_say(reply: Reply) -> None:
+TOO_BUSY = [Reply(status=429), error("RATE_LIMIT_ERROR", "slower.", status=400)]
+
+
+@pytest.mark.parametrize("reply", TOO_BUSY)
+def test_a_prism_that_stays_too_busy_is_throttling_after_a_minute(reply: Reply) -> None:
     clock = Clock()
     central = Budgeted(clock, [])
     central.override[VMS.format(2)] = reply
@@ -268,7 +272,67 @@ def test_a_prism_that_stays_too_busy_is_throttling_and_asked_as_often_as_the_lim
     with pytest.raises(PrismError, match="let fewer clients read it at the same time") as caught:
         client.vms(clusters, clock.limits(attempts=3))
     assert (caught.value.kind, caught.value.retryable) == ("throttled", True)
-    assert len(central.asked_for(VMS.format(2))) == 3
+    assert 1060 <= clock.now <= 1070
+    assert len(central.asked_for(VMS.format(2))) <= 60
+
+
+@pytest.mark.parametrize("reply", TOO_BUSY)
+def test_who_has_one_attempt_does_not_wait_for_a_busy_prism(reply: Reply) -> None:
+    clock = Clock()
+    central = Budgeted(clock, [])
+    central.override[VMS.format(2)] = reply
+    client = central.central()
+    clusters = client.clusters(clock.limits()).items
+    with pytest.raises(PrismError, match="let fewer clients read it at the same time"):
+        client.vms(clusters, clock.limits(attempts=1))
+    assert len(central.asked_for(VMS.format(2))) == 1
+
+
+def test_a_reader_that_another_process_leaves_no_room_for_a_while_goes_on_afterwards() -> None:
+    clock = Clock()
+    central = Budgeted(clock, [vm(1)])
+
+    def another_process() -> None:
+        if clock.now < 1030:
+            central.calls.extend((clock.now - 0.7, clock.now - 0.2))
+
+    central.before_each = another_process
+    client = central.central()
+    assert len(client.vms(client.clusters(clock.limits()).items, clock.limits()).items) == 1
+    assert central.refused > 4
+
+
+def test_vms_stay_when_the_budget_does_not_suffice_for_the_jobs_too() -> None:
+    clock = Clock()
+    central = Budgeted(clock, [vm(1)])
+    central.lists["config/recovery-plan-jobs"] = [job_v4(1)]
+    central.steps[uid(1)] = [{"extId": uid(100 + number), "operationType": "VM_POWER_ON"} for number in range(2_000)]
+    client = central.central()
+    reading = read_cluster(client, name="a", hosting_connection="c", since=SINCE, limits=clock.limits(10))
+    assert (reading.status, len(reading.vms)) == (ReadStatus.INCOMPLETE, 1)
+    assert "allows 1 such calls in 1 s, and the time for reading it was up" in str(reading.error)
+
+
+def test_a_list_that_there_is_no_time_to_read_twice_is_incomplete_and_not_dead() -> None:
+    clock = Clock()
+    central = Budgeted(clock, [vm(number) for number in range(2_000)])
+    central.totals["ahv/config/vms"] = 2_001
+    client = central.central()
+    reading = read_cluster(client, name="a", hosting_connection="c", since=SINCE, limits=clock.limits(15))
+    assert (reading.status, len(reading.vms)) == (ReadStatus.INCOMPLETE, 2_000)
+    assert "listed 2000 of 2001 VMs" in str(reading.error)
+
+
+def test_the_leftovers_that_there_was_time_to_ask_for_are_known() -> None:
+    clock = Clock()
+    central = Budgeted(clock, [])
+    decoupled = Reply({"data": {"siteProtectionInfo": [{"synchronousReplicationRole": "DECOUPLED"}]}})
+    vms = [VmUuid(uid(number)) for number in range(100)]
+    for each in vms:
+        central.override[f"/api/dataprotection/v4.2/config/protected-resources/{each}"] = decoupled
+    found = central.central().decoupled(vms, clock.limits(10))
+    assert found == set(vms[: len(found)])
+    assert 5 <= len(found) <= 10
 
 
 def test_a_rate_error_never_hides_a_refused_password() -> None:

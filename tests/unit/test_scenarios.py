@@ -104,8 +104,8 @@ def test_the_planner_finds_what_the_scenario_says(name: str) -> None:
 def test_a_late_vm_is_found_at_the_third_reading_and_not_before() -> None:
     scenario = load("late-vm", NOW)
     first, second, third = (findings_of(scenario, readings_of(scenario, reads)) for reads in range(3))
-    assert unsettled(first.findings) == unsettled(second.findings) == 2
-    assert unsettled(third.findings) == 0
+    assert unsettled(first.findings, "pc") == unsettled(second.findings, "pc") == 2
+    assert unsettled(third.findings, "pc") == 0
     late = {key_of(f.machine)[0] for f in first.findings if f.kind.value == "missing"}
     assert late == {"CORP\\W11-006", "CORP\\W11-007"}
 
@@ -184,7 +184,7 @@ def profile_of(scenario: Scenario) -> Profile:
 def plan_of(scenario: Scenario) -> Plan:
     """As a run makes it: the target is read again while it settles, and what stays doubtful is asked for."""
     reads, plan = 0, findings_of(scenario, readings_of(scenario))
-    while scenario.run.get("settleSeconds") and unsettled(plan.findings) and reads < 5:
+    while scenario.run.get("settleSeconds") and unsettled(plan.findings, scenario.run["target"]) and reads < 5:
         reads += 1
         plan = findings_of(scenario, readings_of(scenario, reads))
     readings = readings_of(scenario, reads)

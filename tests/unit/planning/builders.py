@@ -151,15 +151,16 @@ def job(
     test: bool = False,
     id_: str | None = None,
     name: str = "Plan A",
+    called: str = "",
 ) -> RecoveryJob:
-    """``moves`` are pairs of a VM's label before and after; ``hour`` orders jobs in time."""
+    """``moves`` are pairs of a VM's label before and after, ``called`` so; ``hour`` orders jobs in time."""
     return RecoveryJob(
         id=id_ or f"job {action} {hour} {moves}",
         name=name,
         action="TEST_FAILOVER" if test else action,
         at=DAY_ONE + timedelta(hours=hour),
         test=test,
-        recovered=tuple(RecoveredVm(uid(before), uid(after), "") for before, after in moves),
+        recovered=tuple(RecoveredVm(uid(before), uid(after), called) for before, after in moves),
     )
 
 

@@ -247,3 +247,32 @@ def test_a_job_of_an_incomplete_read_counts_for_what_it_says() -> None:
     made = plan_of(machine(), element("paris"), part)
     assert [guard.name for guard in made.guards] == ["incomplete-read"]
     assert made.findings[0].confidence == "proven"
+
+
+def test_a_map_of_a_vm_that_a_job_calls_by_another_machines_name_is_that_machines() -> None:
+    """The record was wrong before: it held the VM of W11-002, which has been renamed since."""
+    moved = job(("u1", "new"), called="W11-002")
+    there = central("amsterdam", {"C": [vm("new", name="restored")]}, jobs=[moved])
+    wrong, owner = machine(), machine("W11-002", holds="u2")
+    plan = plan_of((wrong, owner), element("paris"), there)
+    assert finding_of(plan, wrong).kind == "missing"
+    alone = finding_of(plan_of(wrong, element("paris"), there), wrong)
+    assert (alone.kind, alone.confidence) == ("remap", "proven")
+
+
+def test_such_a_map_does_not_speak_against_the_machines_own_name() -> None:
+    moved = job(("u1", "new"), called="W11-002")
+    there = central("amsterdam", {"C": [vm("new", name="restored"), vm("mine")]}, jobs=[moved])
+    wrong, owner = machine(), machine("W11-002", holds="u2")
+    finding = finding_of(plan_of((wrong, owner), element("paris"), there), wrong)
+    assert (finding.confidence, landing(finding)) == ("strong", to("amsterdam", "mine"))
+
+
+def test_a_job_that_both_prism_centrals_tell_of_is_shown_once_with_what_either_knows() -> None:
+    half, whole = job(("x", "y"), id_="one"), job(("u1", "new"), id_="one")
+    record = machine()
+    source = central("paris", {"P": []}, jobs=[half, whole])
+    there = central("amsterdam", {"A": [vm("new")]}, jobs=[whole])
+    finding = finding_of(plan_of(record, source, there), record)
+    assert finding.confidence == "proven"
+    assert [fact.source for fact in finding.evidence].count("recovery-plan-job one") == 1

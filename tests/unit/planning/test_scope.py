@@ -15,6 +15,7 @@ from tests.unit.planning.builders import (
     element,
     finding_of,
     folder,
+    job,
     landing,
     machine,
     plan_of,
@@ -211,6 +212,11 @@ class TestPrismCategory:
     def test_a_machine_of_the_name_of_a_vm_that_has_it_is_in_scope(self) -> None:
         amsterdam = central("amsterdam", {"C": [vm("new", "w11-001", categories=self.HAS)]})
         assert self.chosen(PARIS, amsterdam) == {"CORP\\W11-001"}
+
+    def test_a_machine_whose_record_holds_the_uuid_of_before_a_failover_is_in_scope(self) -> None:
+        moves = [job(("u1", "mid")), job(("mid", "new"), hour=1)]
+        there = central("amsterdam", {"C": [vm("new", "restored", categories=self.HAS)]}, jobs=moves)
+        assert self.chosen(PARIS, there) == {"CORP\\W11-001"}
 
     def test_key_and_value_are_compared_whole_and_ignore_case(self) -> None:
         near = [vm("u2", "W11-LAB-1", categories=("Env:Production",)), vm("u3", "SRV-7", categories=("MyEnv:Prod",))]

@@ -142,6 +142,9 @@ WAITING = [
     pytest.param((element("paris", vm()), element("amsterdam")), 0, id="its own VM runs where it was"),
     pytest.param((element("paris", vm()), DARK), 0, id="its own VM runs, and the target is dead"),
     pytest.param((BARE, element("amsterdam"), element("london", vm())), 0, id="its own VM runs elsewhere"),
+    pytest.param((element("paris", vm(power=OFF, in_flux=True)), element("amsterdam")), 1, id="it is on its way"),
+    pytest.param((element("paris", vm(in_flux=True)), element("amsterdam")), 0, id="it is on its way, still running"),
+    pytest.param((silent("paris"), element("amsterdam", vm("new", in_flux=True))), 0, id="it is arriving"),
     pytest.param((silent("paris"), element("amsterdam", vm("new"))), 0, id="the target has it"),
     pytest.param((silent("paris"), element("amsterdam", vm("new", power=OFF))), 0, id="the target has it, off"),
     pytest.param((silent("paris"), element("amsterdam", vm("new"), vm("twin"))), 0, id="the target has several"),
@@ -152,19 +155,26 @@ WAITING = [
 def test_a_machine_that_is_neither_seen_on_nor_found_at_the_target_is_waited_for(
     readings: tuple[ClusterReading, ...], expected: int
 ) -> None:
-    assert unsettled(plan_of(machine(), *readings, target="amsterdam").findings) == expected
+    assert unsettled(plan_of(machine(), *readings, target="amsterdam").findings, "amsterdam") == expected
 
 
 def test_a_machine_that_is_found_and_may_not_be_moved_is_not_waited_for() -> None:
     asleep = site(machine(), connections=[connection("amsterdam", in_maintenance=True)])
     found = plan_of(asleep, silent("paris"), element("amsterdam", vm("new")), target="amsterdam").findings
     assert [finding.reason for finding in found] == ["connection-in-maintenance"]
-    assert unsettled(found) == 0
+    assert unsettled(found, "amsterdam") == 0
+
+
+def test_two_machines_on_one_vm_that_is_gone_are_waited_for() -> None:
+    records = [machine(), machine("W11-002")]
+    found = plan_of(records, BARE, element("amsterdam"), target="amsterdam").findings
+    assert [finding.kind for finding in found] == ["conflict", "conflict"]
+    assert unsettled(found, "Amsterdam") == 2
 
 
 def test_every_machine_counts_and_those_out_of_reach_do_not() -> None:
     records = [machine(f"W11-{n}", holds=f"gone {n}") for n in range(3)] + [machine("DISK", at=None, holds=None)]
-    assert unsettled(plan_of(records, BARE, element("amsterdam"), target="amsterdam").findings) == 3
+    assert unsettled(plan_of(records, BARE, element("amsterdam"), target="amsterdam").findings, "amsterdam") == 3
 
 
 def test_a_split_domain_asks_too() -> None:
