@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 from urllib.parse import quote
 
@@ -17,6 +18,7 @@ from shared.runs.availability import not_available_in
 from shared.runs.health import Health
 
 PREFIX = "/api"
+MOST_UNMATCHED = 1_000  # names a scope key
 
 
 def time_text(at: datetime | None) -> str | None:
@@ -50,7 +52,12 @@ def run_shape(run: Run, unmatched: Mapping[str, Iterable[str]] | None = None) ->
         "attempts": run.attempts,
         "fingerprint": run.fingerprint,
         "guards": [{"name": guard.name, "explanation": guard.explanation} for guard in run.guards],
-        "counts": {"findings": dict(run.findings), "states": dict(run.states), "outOfScope": run.out_of_scope},
+        "counts": {
+            "findings": dict(run.findings),
+            "states": dict(run.states),
+            "outOfScope": run.out_of_scope,
+            "unmatched": run.unmatched,
+        },
         "clusters": [
             {"name": c.name, "api": c.api, "status": c.status, "vms": c.vms, "error": c.error} for c in run.clusters
         ],
@@ -64,7 +71,8 @@ def run_shape(run: Run, unmatched: Mapping[str, Iterable[str]] | None = None) ->
         },
     }
     if unmatched is not None:
-        shape["unmatched"] = {key: list(names) for key, names in unmatched.items()}
+        # an uploaded CSV may have 200,000 names; their number is in the counts
+        shape["unmatched"] = {key: list(islice(names, MOST_UNMATCHED)) for key, names in unmatched.items()}
     return shape
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from shared.errors import PrismError
 from shared.http import Limits
+from shared.prism.client import BudgetSpent
 from shared.prism.endpoint import Endpoint
 from shared.prism.entities_v4 import category_from_v4
 from shared.prism.list_v4 import PAGE, read_list
@@ -53,7 +54,7 @@ class Categories:
         try:
             read = read_list(self._endpoint, "categories", ask, keep)
         except PrismError as error:
-            if error.kind in _DEAD:
+            if error.kind in _DEAD and not isinstance(error, BudgetSpent):
                 raise
             log.warning("categories stay without names: %s", error)
             return {}

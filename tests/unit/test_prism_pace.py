@@ -313,6 +313,15 @@ def test_vms_stay_when_the_budget_does_not_suffice_for_the_jobs_too() -> None:
     assert "allows 1 such calls in 1 s, and the time for reading it was up" in str(reading.error)
 
 
+def test_vms_stay_when_the_budget_does_not_suffice_for_the_names_of_their_categories() -> None:
+    clock = Clock()
+    central = Budgeted(clock, [vm(1, categories=[{"extId": uid(7)}])])
+    central.lists["config/categories"] = [{"extId": uid(n), "key": "Tier", "value": str(n)} for n in range(8, 5_000)]
+    client = central.central()
+    reading = read_cluster(client, name="a", hosting_connection="c", since=SINCE, limits=clock.limits(3))
+    assert [each.categories for each in reading.vms] == [None]
+
+
 def test_a_list_that_there_is_no_time_to_read_twice_is_incomplete_and_not_dead() -> None:
     clock = Clock()
     central = Budgeted(clock, [vm(number) for number in range(2_000)])

@@ -111,7 +111,7 @@ def test_a_run_that_has_just_been_asked_for() -> None:
         "attempts": 0,
         "fingerprint": None,
         "guards": [],
-        "counts": {"findings": {}, "states": {}, "outOfScope": 0},
+        "counts": {"findings": {}, "states": {}, "outOfScope": 0, "unmatched": 0},
         "clusters": [],
         "steps": [],
         "error": None,
@@ -132,22 +132,24 @@ def test_a_planned_run() -> None:
             findings={"remap": 38, "aligned": 12},
             states={"proposed": 38},
             out_of_scope=5,
+            unmatched=1_002,
             clusters=(ClusterSummary("paris", "element-v2", "unreachable", 0, "It did not answer."),),
             steps=(Step("plan", "done", AT, "50 machines."),),
         ),
-        unmatched={"machines": ("W11-9",)},
+        unmatched={"machines": tuple(f"W11-{n}" for n in range(1_001)), "exclude": ("X-*",)},
     )
     assert shape["guards"] == [{"name": "max-changes", "explanation": "Too many."}]
     assert shape["counts"] == {
         "findings": {"remap": 38, "aligned": 12},
         "states": {"proposed": 38},
         "outOfScope": 5,
+        "unmatched": 1_002,
     }
     assert shape["clusters"] == [
         {"name": "paris", "api": "element-v2", "status": "unreachable", "vms": 0, "error": "It did not answer."}
     ]
     assert shape["steps"] == [{"name": "plan", "status": "done", "at": TEXT, "detail": "50 machines."}]
-    assert shape["unmatched"] == {"machines": ["W11-9"]}
+    assert shape["unmatched"] == {"machines": [f"W11-{n}" for n in range(1_000)], "exclude": ["X-*"]}
     json.dumps(shape)
 
 
