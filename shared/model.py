@@ -116,7 +116,10 @@ class ReadStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ClusterReading:
-    """What one cluster of the profile said in a run, or why it said nothing (``error``, a sentence)."""
+    """What one cluster of the profile said in a run, or why it said nothing (``error``, a sentence).
+
+    ``jobs`` is None where it has recovery plan jobs and did not tell them: then any of its VMs may be a test's copy.
+    """
 
     name: str
     api: str
@@ -126,7 +129,7 @@ class ClusterReading:
     domains: tuple[ProtectionDomain, ...] = ()
     registered: tuple[RegisteredCluster, ...] = ()
     error: str | None = None
-    jobs: tuple[RecoveryJob, ...] = ()
+    jobs: tuple[RecoveryJob, ...] | None = ()
 
     @property
     def dead(self) -> bool:

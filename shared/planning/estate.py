@@ -96,7 +96,7 @@ class Estate:
 def build_estate(readings: Iterable[ClusterReading]) -> Estate:
     """Index what was read. ``readings`` come in the order of the profile's clusters, one a cluster."""
     ordered = tuple(readings)
-    lineages = Lineages(job for reading in ordered if not reading.dead for job in reading.jobs)
+    lineages = Lineages(job for reading in ordered if not reading.dead for job in reading.jobs or ())
     estate = Estate({reading.name: reading for reading in ordered}, lineages=lineages)
     for reading in ordered:
         key = fold(reading.hosting_connection)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from shared.model import ClusterReading, Finding, FindingKind, Folder, Guard, Limits, Provisioning
+from shared.model import ClusterReading, Confidence, Finding, FindingKind, Folder, Guard, Limits, Provisioning
 
 PERCENT_COUNTS_FROM = 20
 
@@ -67,20 +67,28 @@ def _incomplete(
     connections_of: Mapping[str, Sequence[ClusterReading]],
 ) -> Guard | None:
     incomplete = {name for name, reading in readings.items() if reading.status == "incomplete"}
-    if not incomplete:
+    untold = [reading for reading in readings.values() if reading.jobs is None and not reading.dead]
+    if not incomplete and not untold:
         return None
     behind: set[str] = set()
     for finding in remaps:
+        behind |= {reading.name for reading in untold if _may_be_a_copy(finding, reading)}
         ends = (finding.machine.hosting, finding.after)
         names = {
             r.name for end in ends if end and end.connection for r in connections_of.get(end.connection.casefold(), ())
         }
         behind |= names & incomplete
-        if behind == incomplete:
-            break
     if not behind:
         return None
     return Guard("incomplete-read", f"Remaps rest on clusters that did not answer whole: {', '.join(sorted(behind))}.")
+
+
+def _may_be_a_copy(finding: Finding, reading: ClusterReading) -> bool:
+    """True where only the jobs that ``reading`` did not tell could say whether a test failover made the VM."""
+    if finding.after is None or finding.confidence is Confidence.PROVEN:
+        return False
+    registered = {cluster.uuid for cluster in reading.registered}
+    return any(vm.uuid == finding.after.machine_id and vm.cluster_uuid in registered for vm in finding.candidates)
 
 
 def _provisioned(remaps: Iterable[Finding], catalogs: Iterable[Folder]) -> Guard | None:

@@ -91,9 +91,12 @@ def parse_target(text: str, readings: Iterable[ClusterReading]) -> Target:
         raise PlanImpossible(f"target: '{cluster}' is no cluster of the profile.")
     if not registered or reading.dead:
         return Target(reading.name, registered or None)
-    for known in reading.registered:
-        if fold(registered) in (fold(known.name), fold(known.uuid)):
-            return Target(reading.name, known.uuid)
+    meant = [known for known in reading.registered if fold(registered) in (fold(known.name), fold(known.uuid))]
+    if len(meant) > 1:
+        uuids = ", ".join(sorted(known.uuid for known in meant))
+        raise PlanImpossible(f"target: {reading.name} has several clusters '{registered}'. Name one by UUID: {uuids}.")
+    if meant:
+        return Target(reading.name, meant[0].uuid)
     names = ", ".join(sorted(known.name for known in reading.registered))
     raise PlanImpossible(f"target: {reading.name} has no registered cluster '{registered}'. There are: {names}.")
 

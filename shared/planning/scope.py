@@ -172,7 +172,7 @@ def _by_category(
         _note(unmatched, "prismCategory", [wanted])
     names = {fold(vm.name) for vm in vms if vm.name}
     # a record may still hold the UUID that the VM had before a failover
-    uuids = Lineages(job for reading in answered for job in reading.jobs).back_from(vm.uuid for vm in vms)
+    uuids = Lineages(job for reading in answered for job in reading.jobs or ()).back_from(vm.uuid for vm in vms)
     return lambda machine: machine.hosting.machine_id in uuids or not names.isdisjoint(vm_names(machine))
 
 

@@ -8,18 +8,24 @@ from shared.model import ClusterReading, Confidence, Finding, FindingKind, VmUui
 from shared.planning.names import fold
 
 MOST_ASKED = 100  # VMs a Prism Central: it is one call a VM, and Prism allows about one a second
+FEW = 10  # VMs to which a remap leads by name alone, and about which nothing else is doubtful
 
 
 def doubtful_vms(findings: Iterable[Finding], readings: Sequence[ClusterReading]) -> dict[str, tuple[VmUuid, ...]]:
     """The VMs, by cluster of the profile, that could be leftovers of a Metro failover and keep a machine undecided.
 
-    Those of ambiguous machines go first, then those of weak remaps between several. Only a VM that a protection policy
-    protects can be one, and only Prism Central v4 can tell (contract ``prism.md``, 5.6).
+    Those of ambiguous machines go first, then those of weak remaps between several, then those that a remap would lead
+    to by name alone, as long as these are few: after a large failover nobody waits for thousands of answers. Only a VM
+    that a protection policy protects can be one, and only Prism Central v4 can tell (contract ``prism.md``, 5.6).
     """
-    ranked = sorted(
-        (finding for finding in findings if _doubtful(finding)), key=lambda each: each.confidence is not None
-    )
-    wanted = dict.fromkeys(vm.uuid for finding in ranked for vm in finding.candidates)
+    ranks: dict[int, list[VmUuid]] = {0: [], 1: [], 2: []}
+    for finding in findings:
+        rank = _doubt(finding)
+        if rank is not None:
+            ranks[rank].extend(vm.uuid for vm in finding.candidates if vm.by_rule)
+    if len(set(ranks[2])) > FEW:
+        ranks[2].clear()
+    wanted = dict.fromkeys(uuid for rank in sorted(ranks) for uuid in ranks[rank])
     asked: dict[str, tuple[VmUuid, ...]] = {}
     for reading in readings:
         if reading.api == "central-v4" and not reading.dead:
@@ -30,11 +36,13 @@ def doubtful_vms(findings: Iterable[Finding], readings: Sequence[ClusterReading]
     return asked
 
 
-def _doubtful(finding: Finding) -> bool:
-    if len(finding.candidates) < 2:
-        return False
-    weak = finding.kind is FindingKind.REMAP and finding.confidence is Confidence.WEAK
-    return finding.kind is FindingKind.AMBIGUOUS or weak
+def _doubt(finding: Finding) -> int | None:
+    """0 is the gravest doubt, None no doubt at all."""
+    if finding.kind is FindingKind.AMBIGUOUS:
+        return 0
+    if finding.kind is not FindingKind.REMAP or finding.confidence is Confidence.PROVEN:
+        return None
+    return 1 if finding.confidence is Confidence.WEAK and len(finding.candidates) > 1 else 2
 
 
 def unsettled(findings: Iterable[Finding], target: str) -> int:

@@ -95,7 +95,7 @@ class CentralV4:
             vms,
             sum(read.distinct for read in reads),
             sum(read.announced for read in reads),
-            any(read.cut for read in reads),
+            any(not read.whole for read in reads),
         )
 
     def domains(self, limits: Limits) -> Listing[ProtectionDomain]:

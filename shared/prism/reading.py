@@ -29,7 +29,6 @@ _STATUS = {
 # After these nothing that follows would be answered either, and what was read before may be out of date by now.
 _GONE = frozenset({"unreachable", "timeout", "sign-in"})
 _NO_DOMAINS: Listing[ProtectionDomain] = Listing((), 0, 0)
-_NO_JOBS: tuple[RecoveryJob, ...] = ()
 
 
 def read_cluster(
@@ -58,8 +57,9 @@ def read_cluster(
             _NO_DOMAINS,
             shortcomings,
         )
-        # without the jobs nobody knows which VMs are copies of a test failover
-        jobs = _beside(lambda: client.jobs(since, limits), _NO_JOBS, shortcomings)
+        # the lists of VMs are whole without them; what may be a test's copy is the planner's business
+        untold: list[str] = []
+        jobs = _beside(lambda: client.jobs(since, limits), None, untold)
     except PrismError as error:
         status = _STATUS.get(error.kind, ReadStatus.FAILED)
         log.info("read cluster=%s api=%s status=%s", name, client.api, status)
@@ -71,7 +71,7 @@ def read_cluster(
             f"Cluster {name} listed {', '.join(short)}, twice. Run again; what it did not list proves nothing."
         )
     status = ReadStatus.INCOMPLETE if shortcomings else ReadStatus.ANSWERED
-    log.info("read cluster=%s api=%s status=%s vms=%s jobs=%s", name, client.api, status, len(vms.items), len(jobs))
+    log.info("read cluster=%s api=%s status=%s vms=%s jobs=%s", name, client.api, status, len(vms.items), jobs and len(jobs))
     return ClusterReading(
         name,
         client.api,
@@ -80,7 +80,7 @@ def read_cluster(
         vms.items,
         domains.items,
         clusters.items,
-        " ".join(shortcomings) or None,
+        " ".join((*shortcomings, *untold)) or None,
         jobs,
     )
 

@@ -28,7 +28,7 @@ class RefusalMemory:
 
     def __init__(self, resources: Resources, secret: str, version: str, place: str, title: str) -> None:
         self._resources = resources
-        self._key = (secret, version, place)
+        self._key = (secret, version, place.lower())
         self._title = title
 
     @property
