@@ -19,6 +19,7 @@ holds a secret, and whatever a vendor answered is cut and scrubbed before it get
     ├── TooManyRequests           429
     ├── SettingsInvalid           500  app settings are missing or wrong; ``problems`` has one sentence each
     ├── PlanImpossible            409  the inputs were read, but do not allow a plan (a scope that cannot be met)
+    │   └── NotActiveYet               its protection domain is active nowhere yet
     └── Upstream                  502  an outside system; ``retryable`` says whether trying again can help
         ├── CitrixError                carries Citrix's transaction id
         ├── PrismError
@@ -166,6 +167,10 @@ class PlanImpossible(RealignError):
     status = 409
     code = "plan-impossible"
     title = "No plan can be made"
+
+
+class NotActiveYet(PlanImpossible):
+    """The scope names a protection domain that is active nowhere yet: in the middle of a migration none is."""
 
 
 class Upstream(RealignError):

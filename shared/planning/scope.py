@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import translate
 
-from shared.errors import PlanImpossible
+from shared.errors import NotActiveYet, PlanImpossible
 from shared.model import ClusterReading, Folder, Machine, MachineId, Site
 from shared.planning.decide import Target
 from shared.planning.lineage import Lineages
@@ -139,7 +139,7 @@ def _by_domain(name: str, readings: Sequence[ClusterReading], target: Target | N
         passive = ", ".join(reading.name for reading, _ in known) or "no cluster"
         silent = ", ".join(r.name for r in readings if r.dead and r.api == "element-v2")
         unsaid = f" These did not answer: {silent}." if silent else ""
-        raise PlanImpossible(
+        raise NotActiveYet(
             f"scope.protectionDomain: '{name}' is not active on {where} (known on: {passive}).{unsaid} "
             "Activate or migrate it, correct the name, or take it out of the scope."
         )

@@ -40,7 +40,9 @@ def _doubt(finding: Finding) -> int | None:
     """0 is the gravest doubt, None no doubt at all."""
     if finding.kind is FindingKind.AMBIGUOUS:
         return 0
-    if finding.kind is not FindingKind.REMAP or finding.confidence is Confidence.PROVEN:
+    if finding.after is None or finding.confidence is Confidence.PROVEN:
+        return None
+    if finding.after.machine_id == finding.machine.hosting.machine_id:
         return None
     return 1 if finding.confidence is Confidence.WEAK and len(finding.candidates) > 1 else 2
 

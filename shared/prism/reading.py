@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from shared.errors import PrismError
 from shared.http import Deadline, Limits
-from shared.model import ClusterReading, ProtectionDomain, ReadStatus, RecoveryJob
+from shared.model import ClusterReading, ProtectionDomain, ReadStatus
 from shared.prism.client import BudgetSpent, Listing, PrismClient
 from shared.prism.completeness import read_whole
 
@@ -71,7 +71,9 @@ def read_cluster(
             f"Cluster {name} listed {', '.join(short)}, twice. Run again; what it did not list proves nothing."
         )
     status = ReadStatus.INCOMPLETE if shortcomings else ReadStatus.ANSWERED
-    log.info("read cluster=%s api=%s status=%s vms=%s jobs=%s", name, client.api, status, len(vms.items), jobs and len(jobs))
+    log.info(
+        "read cluster=%s api=%s status=%s vms=%s jobs=%s", name, client.api, status, len(vms.items), jobs and len(jobs)
+    )
     return ClusterReading(
         name,
         client.api,

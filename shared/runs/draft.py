@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -11,32 +10,32 @@ from shared.model import Plan, Run, RunId
 from shared.planning.plan import make_plan, parse_target
 from shared.planning.undecided import doubtful_vms
 from shared.profile import Profile, Scope
-from shared.runs.gather import Wanted, gather, gather_target
+from shared.runs.cluster_reads import Wanted
+from shared.runs.gather import Progress, gather, gather_again
 from shared.runs.gathered import Gathered
+from shared.runs.keyring import Keyring, secret_names
 from shared.runs.leftovers import with_leftovers
 from shared.runs.resources import Resources
 
 LINEAGE_REACHES = timedelta(hours=72)
 
-Progress = Callable[[int, int], None]
-
 
 @dataclass(frozen=True, slots=True)
-class Draft:
-    """A plan and what it was made from."""
+class Basis:
+    """All that the plan of a run is made from."""
 
+    run: Run
     profile: Profile
-    wanted: Wanted
     scopes: tuple[Scope, ...]
+    keyring: Keyring
+    wanted: Wanted
     gathered: Gathered
-    plan: Plan
 
 
-def draft(resources: Resources, run: Run, progress: Progress) -> Draft:
-    """The plan of a run as of now. ``progress`` hears how many of how many reads are done.
+def basis_of(resources: Resources, run: Run, progress: Progress) -> Basis:
+    """Read what the run needs, or what has changed since it last looked. ``progress`` hears how many reads are done.
 
-    Raises ``CitrixError`` or ``VaultError`` where the site cannot be read, ``PlanImpossible`` where scope or target do
-    not fit what was read, and ``StorageError``.
+    Raises ``CitrixError`` or ``VaultError`` where the site cannot be read, and ``StorageError``.
     """
     profile = _kept_profile(resources, run.id)
     scopes = (profile.scope, *_asked_scopes(resources, run.id))
@@ -46,33 +45,35 @@ def draft(resources: Resources, run: Run, progress: Progress) -> Draft:
         shared=run.trigger == "schedule",
         usual_window=run.incident_start is None,
     )
+    keyring = Keyring(resources.vault, secret_names(profile))
     before = resources.settling.take(run.id)
     if before is not None:
-        gathered = gather_target(resources, profile, wanted, before)
+        gathered = gather_again(resources, profile, keyring, wanted, before)
     else:
-        gathered = gather(resources, profile, wanted, progress)
-    return Draft(profile, wanted, scopes, gathered, _plan(run, profile, scopes, gathered))
+        gathered = gather(resources, profile, keyring, wanted, progress)
+    return Basis(run, profile, scopes, keyring, wanted, gathered)
 
 
-def without_doubts(resources: Resources, run: Run, made: Draft) -> Draft:
-    """The draft with what one more question to Prism can decide; itself where there is nothing to ask."""
-    doubtful = doubtful_vms(made.plan.findings, made.gathered.readings)
-    if not doubtful:
-        return made
-    readings = with_leftovers(resources, made.profile, made.gathered.readings, doubtful, main=made.wanted.main)
-    gathered = replace(made.gathered, readings=readings)
-    return replace(made, gathered=gathered, plan=_plan(run, made.profile, made.scopes, gathered))
-
-
-def _plan(run: Run, profile: Profile, scopes: tuple[Scope, ...], gathered: Gathered) -> Plan:
+def plan_from(basis: Basis) -> Plan:
+    """Raises ``PlanImpossible`` where scope or target do not fit what was read."""
+    target = basis.run.target
     return make_plan(
-        gathered.site,
-        gathered.readings,
-        scopes=scopes,
-        policy=profile.policy,
-        limits=run.limits,
-        target=parse_target(run.target, gathered.readings) if run.target is not None else None,
+        basis.gathered.site,
+        basis.gathered.readings,
+        scopes=basis.scopes,
+        policy=basis.profile.policy,
+        limits=basis.run.limits,
+        target=parse_target(target, basis.gathered.readings) if target is not None else None,
     )
+
+
+def without_doubts(resources: Resources, basis: Basis, plan: Plan) -> Plan:
+    """The plan with what one more question to Prism can decide; itself where there is nothing to ask."""
+    doubtful = doubtful_vms(plan.findings, basis.gathered.readings)
+    if not doubtful:
+        return plan
+    readings = with_leftovers(resources, basis.profile, basis.keyring, basis.wanted, basis.gathered.readings, doubtful)
+    return plan_from(replace(basis, gathered=replace(basis.gathered, readings=readings)))
 
 
 def _kept_profile(resources: Resources, run_id: RunId) -> Profile:

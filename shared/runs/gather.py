@@ -3,103 +3,104 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
-from datetime import datetime
+from contextlib import contextmanager
 from time import monotonic
 from typing import Any
 
 from shared.citrix.site import read_site
-from shared.errors import PrismError, RealignError, Upstream
 from shared.http import Deadline, Limits
-from shared.model import ClusterReading, ReadStatus, Site
-from shared.planning.decide import NUTANIX_PLUGINS
-from shared.planning.names import fold
-from shared.prism.reading import WHOLE_READ_SECONDS, read_cluster
+from shared.model import ClusterReading, Site
 from shared.profile import Cluster, Profile
-from shared.runs.connect import citrix_hosts, prism
+from shared.runs.cluster_reads import ClusterReads, Wanted, checked, not_waited_for
+from shared.runs.connect import citrix_hosts
 from shared.runs.gathered import Gathered
-from shared.runs.keyring import Keyring, secret_names
-from shared.runs.listings import Source, Wish
+from shared.runs.keyring import Keyring
 from shared.runs.resources import Resources
 
-OTHERS_SECONDS = 10.0
 SITE_SECONDS = 480.0
-PROBE_SECONDS = 15.0  # of a scheduled run: the messages of other profiles wait for the whole batch to end
-TURN_AND_READ_SECONDS = 480.0  # a step may work for ten minutes
-LEAST_READ_SECONDS = 60.0
+GRACE_SECONDS = 1.0
 MOST_CLUSTERS_AT_ONCE = 16
 
 log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a run reads for. ``since``: recovery plan jobs that ended before are no lineage; ``usual_window``: it is the
-    time that every run takes which names none. ``shared``: a listing that another run made less than a minute ago will
-    do.
-    """
-
-    since: datetime
-    target: str | None = None
-    shared: bool = False
-    usual_window: bool = True
-
-    @property
-    def main(self) -> str | None:
-        """The cluster of the profile that the target names."""
-        return self.target.partition("/")[0] if self.target is not None else None
+Progress = Callable[[int, int], None]
 
 
-def gather(resources: Resources, profile: Profile, wanted: Wanted, progress: Callable[[int, int], None]) -> Gathered:
+def gather(resources: Resources, profile: Profile, keyring: Keyring, wanted: Wanted, progress: Progress) -> Gathered:
     """Read the site and every cluster of the profile.
 
-    A cluster that fails is a reading that says so. With a target the other clusters get one attempt and 10 s, and
-    are not waited for once the target and the site have been read. ``progress`` hears how many of how many reads are
-    done. Raises ``CitrixError`` or ``VaultError`` where the site cannot be read: without it there is no plan.
+    A cluster that fails is a reading that says so. With a target the other clusters get one attempt and 10 s, and once
+    the target and the site have been read, a second at most. ``progress`` hears how many of how many reads are done.
+    Raises ``CitrixError`` or ``VaultError`` where the site cannot be read: without it there is no plan; and
+    ``StorageError``.
     """
-    keyring = Keyring(resources.vault, secret_names(profile))
-    main = wanted.main
-    pool = ThreadPoolExecutor(min(len(profile.clusters), MOST_CLUSTERS_AT_ONCE) + 1, thread_name_prefix="read")
-    try:
+    clusters = ClusterReads(resources, profile, keyring, wanted)
+    with _threads(len(profile.clusters) + 1, clusters) as pool:
         site = pool.submit(_read_site, resources, profile, keyring)
-        # the target first: another entry of the profile may lead to the same host, and a host has one reader
-        ordered = sorted(profile.clusters, key=lambda cluster: main is not None and not _named(cluster, main))
-        reads = {cluster.name: pool.submit(_read, resources, cluster, keyring, wanted) for cluster in ordered}
-        mains = {read for name, read in reads.items() if main is None or fold(name) == fold(main)}
-        needed: set[Future[Any]] = {site, *mains}
-        _wait(needed, {site, *reads.values()}, progress)
-        readings = tuple(_result(reads[cluster.name], cluster) for cluster in profile.clusters)
+        reads = _submit(pool, clusters, profile.clusters)
+        readings = _waited_for(reads, profile.clusters, clusters, site, progress)
         found = site.result()
+    return Gathered(found, tuple(checked(reading, found, profile.policy) for reading in readings))
+
+
+def gather_again(
+    resources: Resources, profile: Profile, keyring: Keyring, wanted: Wanted, before: Gathered
+) -> Gathered:
+    """What was gathered before, with its target read once more, and beside it whoever had not answered.
+
+    Raises ``StorageError``.
+    """
+    dead = {reading.name for reading in before.readings if reading.dead}
+    anew = tuple(c for c in profile.clusters if wanted.is_main(c) or c.name in dead)
+    clusters = ClusterReads(resources, profile, keyring, wanted)
+    with _threads(len(anew), clusters) as pool:
+        found = _waited_for(_submit(pool, clusters, anew), anew, clusters, None, lambda done, total: None)
+    fresh = {reading.name: checked(reading, before.site, profile.policy) for reading in found}
+    return Gathered(before.site, tuple(fresh.get(reading.name, reading) for reading in before.readings))
+
+
+@contextmanager
+def _threads(most: int, clusters: ClusterReads) -> Iterator[ThreadPoolExecutor]:
+    pool = ThreadPoolExecutor(min(most, MOST_CLUSTERS_AT_ONCE + 1), thread_name_prefix="read")
+    try:
+        yield pool
     finally:
-        # not waited for: what goes on is a read that nobody needs any more, and its own deadline bounds it
+        # not waited for: what still goes on nobody needs any more, and it ends with its page
+        clusters.stop()
         pool.shutdown(wait=False, cancel_futures=True)
-    return Gathered(found, tuple(_checked(reading, found, profile) for reading in readings))
 
 
-def gather_target(resources: Resources, profile: Profile, wanted: Wanted, before: Gathered) -> Gathered:
-    """What was gathered before, with its target read once more. Raises ``VaultError``."""
-    keyring = Keyring(resources.vault, secret_names(profile))
-    readings = list(before.readings)
-    for index, cluster in enumerate(profile.clusters):
-        if wanted.main is not None and _named(cluster, wanted.main):
-            readings[index] = _checked(_read(resources, cluster, keyring, wanted), before.site, profile)
-    return Gathered(before.site, tuple(readings))
+def _submit(
+    pool: ThreadPoolExecutor, clusters: ClusterReads, wanted: Collection[Cluster]
+) -> dict[str, Future[ClusterReading]]:
+    # the target first: another entry of the profile may lead to the same host, and a host has one reader
+    ordered = sorted(wanted, key=clusters.hurries)
+    return {cluster.name: pool.submit(clusters.read, cluster) for cluster in ordered}
 
 
-def _named(cluster: Cluster, name: str) -> bool:
-    return fold(cluster.name) == fold(name)
-
-
-def _wait(needed: set[Future[Any]], everything: set[Future[Any]], progress: Callable[[int, int], None]) -> None:
-    """Until all that is needed is there. A site that cannot be read ends the wait at once."""
-    pending = set(needed)
-    while pending:
-        finished, pending = wait(pending, return_when=FIRST_COMPLETED)
+def _waited_for(
+    reads: dict[str, Future[ClusterReading]],
+    wanted: Collection[Cluster],
+    clusters: ClusterReads,
+    site: Future[Site] | None,
+    progress: Progress,
+) -> tuple[ClusterReading, ...]:
+    """The readings in the order of ``wanted``. A site that cannot be read ends the wait at once."""
+    needed: set[Future[Any]] = {reads[cluster.name] for cluster in wanted if clusters.needs(cluster)}
+    everything: set[Future[Any]] = set(reads.values())
+    if site is not None:
+        needed, everything = needed | {site}, everything | {site}
+    while needed:
+        finished, needed = wait(needed, return_when=FIRST_COMPLETED)
         for future in finished:
             future.result()
         progress(sum(future.done() for future in everything), len(everything))
+    wait(everything, timeout=GRACE_SECONDS)
+    return tuple(
+        reads[cluster.name].result() if reads[cluster.name].done() else not_waited_for(cluster) for cluster in wanted
+    )
 
 
 def _read_site(resources: Resources, profile: Profile, keyring: Keyring) -> Site:
@@ -111,99 +112,3 @@ def _read_site(resources: Resources, profile: Profile, keyring: Keyring) -> Site
         site = hosts.run(read_site)
     log.info("site read profile=%s machines=%s seconds=%.1f", profile.name, len(site.machines), monotonic() - began)
     return site
-
-
-def _read(resources: Resources, cluster: Cluster, keyring: Keyring, wanted: Wanted) -> ClusterReading:
-    try:
-        found = _read_alone(resources, cluster, keyring, wanted)
-    except RealignError as error:
-        return _silent(cluster, _status_of(error), str(error))
-    except (TypeError, ValueError, LookupError, AttributeError):
-        # one odd answer must not take the other clusters' findings along
-        log.exception("cluster not understood cluster=%s api=%s", cluster.name, cluster.api)
-        text = (
-            f"Cluster {cluster.name} sent an answer that Realign cannot read; the app's log tells where. Check "
-            "that the profile's api fits this Prism, and report it."
-        )
-        return _silent(cluster, ReadStatus.FAILED, text)
-    if found is None:
-        text = (
-            f"Cluster {cluster.name} was being read by other runs for as long as there was time. Run again when they "
-            "are done."
-        )
-        return _silent(cluster, ReadStatus.UNREACHABLE, text)
-    return replace(found, hosting_connection=cluster.hosting_connection)
-
-
-def _read_alone(resources: Resources, cluster: Cluster, keyring: Keyring, wanted: Wanted) -> ClusterReading | None:
-    """The cluster's reading, with the host for itself; None where others had it for too long."""
-    hurry = wanted.main is not None and not _named(cluster, wanted.main)
-    time = Deadline.after(OTHERS_SECONDS if hurry else TURN_AND_READ_SECONDS)
-
-    def read() -> ClusterReading:
-        left = Deadline.after(min(WHOLE_READ_SECONDS, time.remaining()))
-        limits = Limits(left, attempts=1, silence=OTHERS_SECONDS) if hurry else Limits(left)
-        probe = Limits(Deadline.after(PROBE_SECONDS), attempts=2, silence=PROBE_SECONDS) if wanted.shared else None
-        with prism(resources, cluster, keyring) as client:
-            return read_cluster(
-                client,
-                name=cluster.name,
-                hosting_connection=cluster.hosting_connection,
-                since=wanted.since,
-                limits=limits,
-                probe=probe,
-            )
-
-    secret = keyring.secret(cluster.credential)
-    narrowed = tuple(cluster.prism_clusters or ())
-    source = Source(cluster.url, cluster.ca, cluster.api, secret.name, secret.version, narrowed)
-    wish = Wish(
-        shared=wanted.shared,
-        keep=not hurry and wanted.usual_window,
-        urgent=wanted.main is not None and not hurry,
-    )
-    patience = time.remaining() if hurry else time.remaining() - LEAST_READ_SECONDS
-    return resources.listings.read(source, read, wish, name=cluster.name, patience=patience)
-
-
-def _status_of(error: RealignError) -> ReadStatus:
-    if isinstance(error, PrismError) and error.kind == "sign-in":
-        return ReadStatus.REFUSED
-    # also a secret that is not in the vault, and a CA that is none
-    if isinstance(error, Upstream) and error.kind in ("misconfigured", "missing"):
-        return ReadStatus.MISCONFIGURED
-    return ReadStatus.FAILED
-
-
-def _silent(cluster: Cluster, status: ReadStatus, error: str) -> ClusterReading:
-    return ClusterReading(cluster.name, cluster.api, cluster.hosting_connection, status, error=error)
-
-
-def _result(read: Future[ClusterReading], cluster: Cluster) -> ClusterReading:
-    if read.done():
-        return read.result()
-    text = (
-        f"Cluster {cluster.name} was not waited for: the target and the site had been read, and it had not answered. "
-        "Check that it is up; what it holds counts as unknown."
-    )
-    return _silent(cluster, ReadStatus.UNREACHABLE, text)
-
-
-def _checked(reading: ClusterReading, site: Site, profile: Profile) -> ClusterReading:
-    """A reading with what Citrix says of its hosting connection."""
-    connection = next((c for c in site.connections if fold(c.name) == fold(reading.hosting_connection)), None)
-    if connection is None:
-        names = ", ".join(sorted(c.name for c in site.connections)) or "none"
-        text = (
-            f"Cluster {reading.name}: the site {site.name} has no hosting connection '{reading.hosting_connection}'. "
-            f"Correct hostingConnection in the profile; there are: {names[:500]}."
-        )
-        return replace(reading, status=ReadStatus.MISCONFIGURED, vms=(), domains=(), error=text)
-    bypass = profile.policy.bypass_hypervisor_type_check
-    if reading.error is None and not bypass and fold(connection.plugin_id) not in NUTANIX_PLUGINS:
-        text = (
-            f"Cluster {reading.name}: hosting connection {connection.name} uses the plug-in {connection.plugin_id}, "
-            "which is not one of Nutanix's, so nothing is moved to it. Correct hostingConnection in the profile."
-        )
-        return replace(reading, error=text)
-    return replace(reading, hosting_connection=connection.name)

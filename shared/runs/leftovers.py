@@ -14,12 +14,12 @@ from shared.errors import RealignError
 from shared.http import Deadline, Limits
 from shared.model import ClusterReading, VmUuid
 from shared.profile import Cluster, Profile
+from shared.runs.cluster_reads import OTHERS_SECONDS, Wanted
 from shared.runs.connect import prism
 from shared.runs.keyring import Keyring
 from shared.runs.resources import Resources
 
 ASK_SECONDS = 60.0
-HURRY_SECONDS = 10.0
 
 log = logging.getLogger(__name__)
 
@@ -27,21 +27,21 @@ log = logging.getLogger(__name__)
 def with_leftovers(
     resources: Resources,
     profile: Profile,
+    keyring: Keyring,
+    wanted: Wanted,
     readings: Sequence[ClusterReading],
     doubtful: Mapping[str, tuple[VmUuid, ...]],
-    *,
-    main: str | None,
 ) -> tuple[ClusterReading, ...]:
     """The readings with ``decoupled`` set on what Prism calls so. The Prisms are asked side by side.
 
-    ``main`` is the target's cluster: then the others get one attempt and 10 s. A Prism that does not say leaves its VMs
-    as they are: then their machines stay undecided, and a person looks.
+    With a target the others get one attempt and 10 s. A Prism that does not say leaves its VMs as they are: then their
+    machines stay undecided, and a person looks.
     """
     asked = [cluster for cluster in profile.clusters if cluster.name in doubtful]
     with ThreadPoolExecutor(max(1, len(asked)), thread_name_prefix="leftovers") as pool:
         answers = {
             cluster.name: pool.submit(
-                _leftovers, resources, cluster, doubtful[cluster.name], hurry=not _is(cluster, main)
+                _leftovers, resources, cluster, keyring, doubtful[cluster.name], _limits(cluster, wanted)
             )
             for cluster in asked
         }
@@ -49,17 +49,17 @@ def with_leftovers(
     return tuple(_marked(reading, found.get(reading.name, frozenset())) for reading in readings)
 
 
-def _is(cluster: Cluster, main: str | None) -> bool:
-    return main is None or cluster.name.casefold() == main.casefold()
+def _limits(cluster: Cluster, wanted: Wanted) -> Limits:
+    if wanted.main is None or wanted.is_main(cluster):
+        return Limits(Deadline.after(ASK_SECONDS))
+    return Limits(Deadline.after(OTHERS_SECONDS), attempts=1, silence=OTHERS_SECONDS)
 
 
-def _leftovers(resources: Resources, cluster: Cluster, vms: tuple[VmUuid, ...], *, hurry: bool) -> frozenset[VmUuid]:
-    names = {cluster.credential, *((cluster.ca,) if cluster.ca else ())}
-    limits = Limits(Deadline.after(ASK_SECONDS))
-    if hurry:
-        limits = Limits(Deadline.after(HURRY_SECONDS), attempts=1, silence=HURRY_SECONDS)
+def _leftovers(
+    resources: Resources, cluster: Cluster, keyring: Keyring, vms: tuple[VmUuid, ...], limits: Limits
+) -> frozenset[VmUuid]:
     try:
-        with prism(resources, cluster, Keyring(resources.vault, names)) as client:
+        with prism(resources, cluster, keyring) as client:
             return client.decoupled(vms, limits)
     except RealignError as error:
         log.warning("leftovers not known cluster=%s vms=%s: %s", cluster.name, len(vms), error)

@@ -35,7 +35,11 @@ def names_from_csv(text: str) -> tuple[str, ...]:
         column = header.index("name")
         names = [row[column].strip() for row in rows if len(row) > column]
     except csv.Error as error:
-        raise InvalidRequest(f"{FIELD}: is no well-formed CSV: {error}. Save it again as CSV.", field=FIELD) from error
+        raise InvalidRequest(
+            f"{FIELD}: is no well-formed CSV: {error}. Save it again as CSV. A quote that is never closed joins lines: "
+            "look for one.",
+            field=FIELD,
+        ) from error
     longest = max(names, key=len, default="")
     if len(longest) > LONGEST_NAME:
         raise InvalidRequest(

@@ -17,7 +17,7 @@ from typing import Any
 from shared.azure.lock import Held, Lock
 from shared.azure.table import Versioned
 from shared.azure.work_queue import WorkStep
-from shared.errors import EditedElsewhere, LockLost, RealignError, StorageError
+from shared.errors import EditedElsewhere, LockLost, NotActiveYet, RealignError, StorageError
 from shared.model import (
     ClusterReading,
     ClusterSummary,
@@ -25,16 +25,18 @@ from shared.model import (
     FindingKind,
     Mode,
     Plan,
+    ReadStatus,
     RemapState,
     Run,
     RunId,
     RunStatus,
     Step,
 )
+from shared.planning.names import fold
 from shared.planning.plan import fingerprint
 from shared.planning.undecided import unsettled
 from shared.runs.access import SERVICE
-from shared.runs.draft import draft, without_doubts
+from shared.runs.draft import Basis, basis_of, plan_from, without_doubts
 from shared.runs.resources import Resources
 from shared.runs.settle import next_look
 
@@ -147,16 +149,16 @@ class _Record:
 
 
 def _plan(resources: Resources, record: _Record, lock: Lock) -> None:
-    made = draft(resources, record.run, record.read)
-    summaries = tuple(_summary(reading) for reading in made.gathered.readings)
-    missing = unsettled(made.plan.findings, made.wanted.main) if made.wanted.main is not None else 0
+    basis = basis_of(resources, record.run, record.read)
+    summaries = tuple(_summary(reading) for reading in basis.gathered.readings)
+    plan, missing = _first_plan(basis)
     again = next_look(record.run, missing, resources.now())
     if again is not None:
-        resources.settling.keep(record.run.id, made.gathered)
+        resources.settling.keep(record.run.id, basis.gathered)
         _look_again(resources, record, summaries, missing, again)
         return
     record.write(progress=65, clusters=summaries)
-    plan = without_doubts(resources, record.run, made).plan
+    plan = without_doubts(resources, basis, plan or plan_from(basis))
     record.write(progress=70)
     run = record.run
     rows = (
@@ -170,11 +172,26 @@ def _plan(resources: Resources, record: _Record, lock: Lock) -> None:
     log.info("planned run=%s profile=%s findings=%s rows=%s", run.id, run.profile, len(plan.findings), written)
 
 
+def _first_plan(basis: Basis) -> tuple[Plan | None, int]:
+    """The plan, and how many machines time may still bring; no plan where its scope has not come up yet."""
+    main = basis.wanted.main
+    if main is None:
+        return plan_from(basis), 0
+    target = next(reading for reading in basis.gathered.readings if fold(reading.name) == fold(main))
+    heals = target.status not in (ReadStatus.REFUSED, ReadStatus.MISCONFIGURED)
+    try:
+        plan = plan_from(basis)
+    except NotActiveYet:
+        return None, 1 if heals else 0
+    return plan, unsettled(plan.findings, main) if heals else 0
+
+
 def _look_again(
     resources: Resources, record: _Record, summaries: tuple[ClusterSummary, ...], missing: int, again: datetime
 ) -> None:
     run, now = record.run, resources.now()
-    detail = f"{missing} machines have not shown up at {run.target} yet; it is read again at {again:%H:%M:%S} UTC."
+    what = "1 machine" if missing == 1 else f"{missing} machines"
+    detail = f"At {now:%H:%M:%S} UTC {what} in scope had not shown up at {run.target}, so it is read again."
     step = Step("settle", "waiting", now, detail)
     before = tuple(each for each in run.steps if each.name != "settle" and each.status != "running")
     # every look that comes to its end is a fresh start: the limit on attempts is for crashes

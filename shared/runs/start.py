@@ -24,6 +24,7 @@ from shared.runs.resources import Resources
 
 STARTS_A_MINUTE = 60
 LONGEST_KEY = 255
+CLOCKS_DIFFER = timedelta(minutes=5)
 EARLIEST_INCIDENT = datetime(2000, 1, 1, tzinfo=UTC)  # callers without a time send the first one they know
 WAITS_FOR_RUN, WAIT_SECONDS = 15, 0.2
 
@@ -124,7 +125,7 @@ def _check_times(request: RunRequest, now: datetime) -> None:
         raise InvalidRequest(
             "settleSeconds: only a DR run settles. Name its target too, or leave it out.", field="settleSeconds"
         )
-    if request.incident_start is not None and request.incident_start > now:
+    if request.incident_start is not None and request.incident_start > now + CLOCKS_DIFFER:
         raise InvalidRequest(
             f"incidentStart: {request.incident_start.isoformat()} has not come yet; it is {now:%Y-%m-%dT%H:%M:%SZ}. "
             "Name the time at which the incident began.",

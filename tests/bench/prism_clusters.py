@@ -24,7 +24,9 @@ from sandbox.world import NutanixCluster, Prism, SimConnection, SimVm, World, cl
 from sandbox.world_builder import empty_site
 from shared.model import ReadStatus
 from shared.profile import Profile
-from shared.runs.gather import Wanted, gather
+from shared.runs.cluster_reads import Wanted
+from shared.runs.gather import gather
+from shared.runs.keyring import Keyring, secret_names
 from shared.runs.resources import Resources
 
 NAME = "bench"
@@ -97,7 +99,13 @@ def eight(vms: int, latency: float) -> dict[str, Any]:
 def read(resources: Resources, profile: Profile) -> float:
     """Seconds to gather what a run of the profile needs. Raises ``AssertionError`` where a list was not whole."""
     began = time.monotonic()
-    gathered = gather(resources, profile, Wanted(datetime.now(UTC) - timedelta(hours=72)), lambda done, total: None)
+    gathered = gather(
+        resources,
+        profile,
+        Keyring(resources.vault, secret_names(profile)),
+        Wanted(datetime.now(UTC) - timedelta(hours=72)),
+        lambda done, total: None,
+    )
     seconds = time.monotonic() - began
     for reading in gathered.readings:
         if reading.status is not ReadStatus.ANSWERED:

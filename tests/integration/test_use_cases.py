@@ -20,8 +20,10 @@ from shared.http import Deadline, Limits
 from shared.model import Event, ReadStatus, Run, RunId, RunStatus
 from shared.profile import Profile
 from shared.runs.access import Caller, Role
+from shared.runs.cluster_reads import Wanted
 from shared.runs.connect import citrix, prism
-from shared.runs.gather import Wanted, gather
+from shared.runs.gather import gather
+from shared.runs.gathered import Gathered
 from shared.runs.keyring import Keyring, secret_names
 from shared.runs.plan import plan_run
 from shared.runs.request import RunRequest
@@ -51,6 +53,12 @@ def resources(sandbox: Sandbox) -> Iterator[Resources]:
 
 def started(resources: Resources, profile: str = "emea-vdi", **options: Any) -> RunId:
     return start_run(resources, profile, RunRequest(), OLIVE, trigger="http", **options).run.id
+
+
+def gathered(resources: Resources, profile: Profile) -> Gathered:
+    keyring = Keyring(resources.vault, secret_names(profile))
+    since = datetime.now(UTC) - timedelta(hours=72)
+    return gather(resources, profile, keyring, Wanted(since), lambda done, total: None)
 
 
 def status(resources: Resources, run_id: RunId) -> RunStatus:
@@ -188,7 +196,13 @@ def test_a_wrong_password_is_tried_once_although_six_clusters_share_it(
     sandbox.vault.put("prism-wrong", json.dumps({"username": "svc", "password": "wrong"}))
     clusters = [{**central, "name": f"pc-{number}", "credential": "prism-wrong"} for number in range(6)]
     profile = changed_profile(sandbox, "shared-password", clusters=clusters, scope={})
-    found = gather(resources, profile, Wanted(datetime.now(UTC) - timedelta(hours=72)), lambda done, total: None)
+    found = gather(
+        resources,
+        profile,
+        Keyring(resources.vault, secret_names(profile)),
+        Wanted(datetime.now(UTC) - timedelta(hours=72)),
+        lambda done, total: None,
+    )
     assert {reading.status for reading in found.readings} == {ReadStatus.REFUSED}
     system = f"prism/{central['name']}"
     assert sandbox.calls.count(system, "POST", "/api/nutanix/v3/clusters/list") == 1
@@ -239,12 +253,7 @@ def test_an_answer_that_makes_no_sense_costs_its_own_cluster_alone(sandbox: Sand
     entry = {**document["clusters"][0], "name": "odd", "api": "central-v3", "baseUrl": server.url}
     del entry["ca"]
     profile = changed_profile(sandbox, "odd", clusters=[*document["clusters"], entry])
-    readings = {
-        reading.name: reading
-        for reading in gather(
-            resources, profile, Wanted(datetime.now(UTC) - timedelta(hours=72)), lambda a, b: None
-        ).readings
-    }
+    readings = {reading.name: reading for reading in gathered(resources, profile).readings}
     assert readings.pop("odd").status is ReadStatus.FAILED
     assert {reading.status for reading in readings.values()} == {ReadStatus.ANSWERED}
 

@@ -20,7 +20,9 @@ from sandbox.scenario import Scenario
 from sandbox.world import NutanixCluster, Prism, SimConnection, SimVm, World, cluster_uuid, stable_uuid
 from sandbox.world_builder import empty_site
 from shared.model import ClusterReading, PowerState, Vm
-from shared.runs.gather import Wanted, gather
+from shared.runs.cluster_reads import Wanted
+from shared.runs.gather import gather
+from shared.runs.keyring import Keyring, secret_names
 from shared.runs.resources import Resources
 
 pytestmark = pytest.mark.timeout(180)
@@ -107,7 +109,9 @@ def realigns(sandbox: Sandbox) -> ClusterReading:
     resources = Resources(sandbox.environ)
     try:
         since = datetime.now(UTC) - timedelta(hours=72)
-        (reading,) = gather(resources, resources.profile(NAME), Wanted(since), lambda done, total: None).readings
+        profile = resources.profile(NAME)
+        keyring = Keyring(resources.vault, secret_names(profile))
+        (reading,) = gather(resources, profile, keyring, Wanted(since), lambda done, total: None).readings
     finally:
         resources.close()
     assert reading.error is None

@@ -362,11 +362,12 @@ def test_a_central_without_recovery_plans_has_no_jobs(api: str) -> None:
     [Reply(status=500), Reply(status=403), Reply(raw=b"<html>")],
     ids=["server-error", "forbidden", "not-json"],
 )
-def test_jobs_that_cannot_be_read_make_the_reading_incomplete(answer: Reply) -> None:
+def test_jobs_that_cannot_be_read_are_unknown_and_the_vms_stand(answer: Reply) -> None:
     central = Jobs()
     central.override[JOBS.format(2)] = answer
     reading = central.read()
-    assert (reading.status, len(reading.vms), reading.jobs) == (ReadStatus.INCOMPLETE, 1, ())
+    assert (reading.status, len(reading.vms), reading.jobs) == (ReadStatus.ANSWERED, 1, None)
+    assert reading.whole
     assert str(reading.error).startswith(TITLE)
 
 

@@ -39,6 +39,7 @@ ERRORS = [
     pytest.param(errors.EditedElsewhere("Again."), (409, "edited-elsewhere", {}), id="edited-elsewhere"),
     pytest.param(errors.LockLost("Again."), (409, "lock-lost", {}), id="lock-lost"),
     pytest.param(errors.PlanImpossible("Change it."), (409, "plan-impossible", {}), id="plan-impossible"),
+    pytest.param(errors.NotActiveYet("Wait."), (409, "plan-impossible", {}), id="not-active-yet"),
     pytest.param(errors.IdempotencyMismatch("New key."), (422, "idempotency-mismatch", {}), id="idempotency-mismatch"),
     pytest.param(errors.TooManyRequests("Wait.", retry_after=60), (429, "too-many-requests", {}), id="too-many"),
     pytest.param(errors.SettingsInvalid(("Set A.", "Set B.")), (500, "settings-invalid", {}), id="settings-invalid"),

@@ -49,7 +49,7 @@ def refused(resources: Resources, body: dict[str, Any], profile: str = "emea-vdi
     return caught.value
 
 
-AHEAD = (NOW + timedelta(seconds=1)).isoformat()
+AHEAD = (NOW + timedelta(minutes=5, seconds=1)).isoformat()
 BAD = [
     pytest.param({"settleSeconds": 60}, "settleSeconds", "only a DR run settles", id="settling-without-a-target"),
     pytest.param(
@@ -83,6 +83,9 @@ GOOD = [
     pytest.param({"settleSeconds": 1_800, "target": "paris"}, id="settling-with-a-target"),
     pytest.param({"target": "AMSTERDAM/ams-cl01"}, id="a-part-of-a-central-in-another-case"),
     pytest.param({"incidentStart": NOW.isoformat()}, id="an-incident-that-begins-now"),
+    pytest.param(
+        {"incidentStart": (NOW + timedelta(minutes=5)).isoformat()}, id="an-incident-by-a-clock-that-is-ahead"
+    ),
     pytest.param({"incidentStart": "2026-11-22T03:30:00+01:00"}, id="an-incident-that-began-in-another-zone"),
     pytest.param({"incidentStart": "2026-11-01T00:00:00Z"}, id="a-run-without-a-target-may-name-the-incident"),
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shared.model import ClusterReading, Machine, ReadStatus
-from shared.planning.undecided import MOST_ASKED, doubtful_vms, unsettled
+from shared.planning.undecided import FEW, MOST_ASKED, doubtful_vms, unsettled
 from tests.unit.planning.builders import (
     OFF,
     central,
@@ -75,12 +75,12 @@ ASKED = [
         {"paris": {"u1"}},
         id="not at a Central whose API cannot tell",
     ),
-    pytest.param((BARE, METRO[1]), None, {}, id="none for a machine with one candidate"),
+    pytest.param((BARE, METRO[1]), None, {"amsterdam": {"new"}}, id="the one that a remap leads to by name alone"),
     pytest.param(
         (BARE, central("amsterdam", {"C2": [vm("new", power=OFF, by_rule=True)]})),
         None,
-        {},
-        id="none for a weak remap with one candidate",
+        {"amsterdam": {"new"}},
+        id="the one of a weak remap",
     ),
     pytest.param(
         (
@@ -112,7 +112,19 @@ def test_the_answer_decides_between_the_copies_of_a_metro_failover() -> None:
     (finding,) = plan_of(machine(), *left).findings
     assert [one.uuid for one in finding.candidates] == [uid("new")]
     assert (finding.kind, finding.confidence) == ("remap", "weak")
-    assert doubtful_vms([finding], left) == {}
+    (other,) = doubtful_vms([finding], left).values()
+    assert other == (uid("new"),), "the other copy may be a leftover, too"
+
+
+def test_those_that_remaps_lead_to_by_name_alone_are_asked_about_only_where_they_are_few() -> None:
+    def asked_after(remaps: int) -> int:
+        records = [machine(f"W11-{n}", holds=f"gone {n}") for n in range(remaps)]
+        there = central("amsterdam", {"C2": [vm(f"new {n}", f"W11-{n}", by_rule=True) for n in range(remaps)]})
+        findings = plan_of(records, BARE, there).findings
+        assert {finding.kind for finding in findings} == {"remap"}
+        return sum(map(len, doubtful_vms(findings, (BARE, there)).values()))
+
+    assert [asked_after(number) for number in (1, FEW, FEW + 1, 50)] == [1, FEW, 0, 0]
 
 
 def test_at_most_so_many_are_asked_of_one_central_and_ambiguous_machines_go_first() -> None:
