@@ -150,14 +150,14 @@ class _Record:
 
 def _plan(resources: Resources, record: _Record, lock: Lock) -> None:
     basis = basis_of(resources, record.run, record.read)
-    summaries = tuple(_summary(reading) for reading in basis.gathered.readings)
-    plan, missing = _first_plan(basis)
-    again = next_look(record.run, missing, resources.now())
-    if again is not None:
+    # before planning, which may fail: the clusters tell why
+    record.write(progress=60, clusters=tuple(_summary(reading) for reading in basis.gathered.readings))
+    plan, awaited = _first_plan(basis)
+    again = next_look(record.run, resources.now()) if awaited is not None else None
+    if awaited is not None and again is not None:
         resources.settling.keep(record.run.id, basis.gathered)
-        _look_again(resources, record, summaries, missing, again)
+        _look_again(resources, record, awaited, again)
         return
-    record.write(progress=65, clusters=summaries)
     plan = without_doubts(resources, basis, plan or plan_from(basis))
     record.write(progress=70)
     run = record.run
@@ -172,37 +172,36 @@ def _plan(resources: Resources, record: _Record, lock: Lock) -> None:
     log.info("planned run=%s profile=%s findings=%s rows=%s", run.id, run.profile, len(plan.findings), written)
 
 
-def _first_plan(basis: Basis) -> tuple[Plan | None, int]:
-    """The plan, and how many machines time may still bring; no plan where its scope has not come up yet."""
+def _first_plan(basis: Basis) -> tuple[Plan | None, str | None]:
+    """The plan, and what time may still bring, if anything; no plan where its scope has not come up yet."""
     main = basis.wanted.main
     if main is None:
-        return plan_from(basis), 0
+        return plan_from(basis), None
     target = next(reading for reading in basis.gathered.readings if fold(reading.name) == fold(main))
     heals = target.status not in (ReadStatus.REFUSED, ReadStatus.MISCONFIGURED)
     try:
         plan = plan_from(basis)
     except NotActiveYet:
-        return None, 1 if heals else 0
-    return plan, unsettled(plan.findings, main) if heals else 0
+        return None, "the protection domain of the scope" if heals else None
+    missing = unsettled(plan.findings, main) if heals else 0
+    if not missing:
+        return plan, None
+    return plan, "1 machine in scope" if missing == 1 else f"{missing} machines in scope"
 
 
-def _look_again(
-    resources: Resources, record: _Record, summaries: tuple[ClusterSummary, ...], missing: int, again: datetime
-) -> None:
+def _look_again(resources: Resources, record: _Record, awaited: str, again: datetime) -> None:
     run, now = record.run, resources.now()
-    what = "1 machine" if missing == 1 else f"{missing} machines"
-    detail = f"At {now:%H:%M:%S} UTC {what} in scope had not shown up at {run.target}, so it is read again."
+    detail = f"At {now:%H:%M:%S} UTC {awaited} had not shown up at {run.target}, so it is read again."
     step = Step("settle", "waiting", now, detail)
     before = tuple(each for each in run.steps if each.name != "settle" and each.status != "running")
     # every look that comes to its end is a fresh start: the limit on attempts is for crashes
     record.write(
         not_before=again,
         attempts=0,
-        clusters=summaries,
         steps=(*before, step),
     )
     resources.queue.send(run.id, WorkStep.PLAN, delay_seconds=math.ceil((again - now).total_seconds()))
-    log.info("settling run=%s profile=%s missing=%s again=%s", run.id, run.profile, missing, again.isoformat())
+    log.info("settling run=%s profile=%s awaits=%s again=%s", run.id, run.profile, awaited, again.isoformat())
 
 
 def _finish(resources: Resources, record: _Record, plan: Plan) -> None:

@@ -13,10 +13,10 @@ SOON, LATER = timedelta(seconds=5), timedelta(seconds=15)
 EARLY = timedelta(seconds=30)
 
 
-def next_look(run: Run, unsettled: int, now: datetime) -> datetime | None:
-    """When to read the target again, or None: nothing is missing, or the time is up."""
+def next_look(run: Run, now: datetime) -> datetime | None:
+    """When to read the target again, None where the time is up."""
     began = run.started_at or run.created_at
     ends = began + timedelta(seconds=run.settle_seconds)
-    if not unsettled or now >= ends:
+    if now >= ends:
         return None
     return min(now + (SOON if now - began < EARLY else LATER), ends)

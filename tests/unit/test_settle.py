@@ -37,29 +37,28 @@ def at(seconds: float) -> datetime:
 
 
 LOOKS = [
-    pytest.param(600, 5, 0, 5, id="soon at first"),
-    pytest.param(600, 1, 29, 34, id="soon until half a minute has gone"),
-    pytest.param(600, 1, 30, 45, id="less often afterwards"),
-    pytest.param(600, 1, 300, 315, id="as often in the middle"),
-    pytest.param(600, 1, 590, 600, id="a last time when the time is up"),
-    pytest.param(600, 1, 599.5, 600, id="however little is left"),
-    pytest.param(3, 1, 0, 3, id="not beyond a short time"),
-    pytest.param(600, 1, 600, None, id="the time is up"),
-    pytest.param(600, 1, 4_000, None, id="the time is long up"),
-    pytest.param(600, 0, 10, None, id="nothing is missing"),
-    pytest.param(0, 9, 0, None, id="the run does not settle"),
+    pytest.param(600, 0, 5, id="soon at first"),
+    pytest.param(600, 29, 34, id="soon until half a minute has gone"),
+    pytest.param(600, 30, 45, id="less often afterwards"),
+    pytest.param(600, 300, 315, id="as often in the middle"),
+    pytest.param(600, 590, 600, id="a last time when the time is up"),
+    pytest.param(600, 599.5, 600, id="however little is left"),
+    pytest.param(3, 0, 3, id="not beyond a short time"),
+    pytest.param(600, 600, None, id="the time is up"),
+    pytest.param(600, 4_000, None, id="the time is long up"),
+    pytest.param(0, 0, None, id="the run does not settle"),
 ]
 
 
-@pytest.mark.parametrize(("settle", "unsettled", "now", "expected"), LOOKS)
-def test_the_next_look(settle: int, unsettled: int, now: float, expected: float | None) -> None:
-    assert next_look(run(settle), unsettled, at(now)) == (None if expected is None else at(expected))
+@pytest.mark.parametrize(("settle", "now", "expected"), LOOKS)
+def test_the_next_look(settle: int, now: float, expected: float | None) -> None:
+    assert next_look(run(settle), at(now)) == (None if expected is None else at(expected))
 
 
 def test_the_time_counts_from_the_first_look_and_not_from_the_request() -> None:
     """A run may wait an hour in the queue for another one."""
-    assert next_look(run(60), 1, at(1)) == at(6)
-    assert next_look(run(60, started=None), 1, at(1)) is None
+    assert next_look(run(60), at(1)) == at(6)
+    assert next_look(run(60, started=None), at(1)) is None
 
 
 @given(settle=st.integers(0, 1_800), reading=st.floats(0.1, 300))
@@ -68,7 +67,7 @@ def test_a_run_that_stays_unsettled_ends_in_time_with_a_look_at_the_very_end(set
     looks, now = 0, BEGAN
     while True:
         looks, now = looks + 1, now + timedelta(seconds=reading)
-        again = next_look(run(settle), 1, now)
+        again = next_look(run(settle), now)
         if again is None:
             break
         assert now < again <= at(settle)
