@@ -19,6 +19,8 @@ from shared.profile import PrismCategory, Scope
 
 Test = Callable[[Machine], bool]
 
+_GLOB = frozenset("*?[")
+
 
 @dataclass(frozen=True, slots=True)
 class Selection:
@@ -139,7 +141,9 @@ def _by_domain(name: str, readings: Sequence[ClusterReading], target: Target | N
         passive = ", ".join(reading.name for reading, _ in known) or "no cluster"
         silent = ", ".join(r.name for r in readings if r.dead and r.api == "element-v2")
         unsaid = f" These did not answer: {silent}." if silent else ""
-        raise NotActiveYet(
+        # one that no cluster knows will not become active, however long a run waits
+        kind = NotActiveYet if known else PlanImpossible
+        raise kind(
             f"scope.protectionDomain: '{name}' is not active on {where} (known on: {passive}).{unsaid} "
             "Activate or migrate it, correct the name, or take it out of the scope."
         )
@@ -184,14 +188,18 @@ def _excluded(
 ) -> frozenset[MachineId]:
     if not patterns:
         return frozenset()
-    compiled = [(pattern, re.compile(translate(fold(pattern)))) for pattern in patterns]
+    plain = {fold(pattern): pattern for pattern in patterns if _GLOB.isdisjoint(pattern)}
+    globs = [(each, re.compile(translate(fold(each)))) for each in patterns if not _GLOB.isdisjoint(each)]
     hits: set[MachineId] = set()
     used: set[str] = set()
     for machine in machines:
         names = scope_names(machine)
-        for pattern, expression in compiled:
+        for name in names & plain.keys():
+            hits.add(machine.id)
+            used.add(plain[name])
+        for pattern, expression in globs:
             if any(expression.match(name) for name in names):
                 hits.add(machine.id)
                 used.add(pattern)
-    _note(unmatched, "exclude", [pattern for pattern in patterns if pattern not in used])
+    _note(unmatched, "exclude", [each for each in patterns if each not in used and plain.get(fold(each)) not in used])
     return frozenset(machine.id for machine in inside if machine.id in hits)

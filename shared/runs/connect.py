@@ -55,18 +55,6 @@ def _client(cluster: Cluster, session: requests.Session, credential: PrismCreden
 
 
 @contextmanager
-def citrix(
-    resources: Resources, profile: Profile, keyring: Keyring, *, limits: Callable[[], Limits] = read_limits
-) -> Iterator[CitrixSite]:
-    """The client of the profile's site, on the first of its hosts that answers; ``limits`` are those of its calls.
-
-    Raises ``VaultError``, or ``CitrixError`` where it must not be asked.
-    """
-    with citrix_hosts(resources, profile, keyring, limits=limits) as hosts:
-        yield hosts.run(lambda client: client)
-
-
-@contextmanager
 def citrix_hosts(
     resources: Resources, profile: Profile, keyring: Keyring, *, limits: Callable[[], Limits] = read_limits
 ) -> Iterator[SiteHosts]:

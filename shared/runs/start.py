@@ -93,16 +93,21 @@ def start_run(
         incident_start=request.incident_start,
     )
     _store_inputs(resources, run.id, profile, request, csv_names)
-    asked = f"Mode {mode.value}" + (f", target {request.target}" if request.target else "") + "."
-    resources.events.append(run.id, Event(now, caller.name, "run-requested", asked))
+    return Started(_queued(resources, run), replayed=replayed)
+
+
+def _queued(resources: Resources, run: Run) -> Run:
+    """The run with its first event, stored and sent on its way."""
+    asked = f"Mode {run.mode.value}" + (f", target {run.target}" if run.target else "") + "."
+    resources.events.append(run.id, Event(run.created_at, run.requested_by, "run-requested", asked))
     created = resources.runs.create(run).value
     try:
         resources.queue.send(run.id, WorkStep.PLAN)
     except StorageError as error:
         # the run is stored, so it was started: the sweeper sends the message within a minute
         log.warning("message not sent, left to the sweeper run=%s: %s", run.id, error)
-    log.info("run queued run=%s profile=%s mode=%s trigger=%s", run.id, run.profile, mode.value, trigger)
-    return Started(created, replayed=replayed)
+    log.info("run queued run=%s profile=%s mode=%s trigger=%s", run.id, run.profile, run.mode.value, run.trigger)
+    return created
 
 
 def _check_target(profile: Profile, request: RunRequest) -> None:

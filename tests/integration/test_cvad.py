@@ -22,7 +22,7 @@ from shared.http import Deadline, Limits
 from shared.model import Run, RunStatus, Site
 from shared.profile import Profile
 from shared.runs.access import Caller, Role
-from shared.runs.connect import citrix, citrix_hosts
+from shared.runs.connect import citrix_hosts
 from shared.runs.health import Check, check_health
 from shared.runs.keyring import Keyring, secret_names
 from shared.runs.plan import plan_run
@@ -251,7 +251,8 @@ def test_citrix_that_is_busy_for_a_moment_is_asked_again_where_it_is(premises_of
 def test_one_client_is_that_of_the_first_controller_that_answers(premises_of: Start) -> None:
     premises = premises_of(moved(), up=(False, True))
     profile = premises.profile()
-    with citrix(premises.resources, profile, premises.keyring(profile)) as client:
+    with citrix_hosts(premises.resources, profile, premises.keyring(profile)) as hosts:
+        client = hosts.run(lambda client: client)
         assert client.identity().id == premises.sandbox.world.site.id
     assert premises.sign_ins("ddc02") == 1
 

@@ -21,7 +21,7 @@ from shared.model import Event, ReadStatus, Run, RunId, RunStatus
 from shared.profile import Profile
 from shared.runs.access import Caller, Role
 from shared.runs.cluster_reads import Wanted
-from shared.runs.connect import citrix, prism
+from shared.runs.connect import citrix_hosts, prism
 from shared.runs.gather import gather
 from shared.runs.gathered import Gathered
 from shared.runs.keyring import Keyring, secret_names
@@ -228,7 +228,8 @@ def test_a_wrong_customer_does_not_hold_off_the_right_one(sandbox: Sandbox, reso
     keyring = Keyring(resources.vault, secret_names(right))
 
     def ask(profile: Profile) -> str:
-        with citrix(resources, profile, keyring) as client:
+        with citrix_hosts(resources, profile, keyring) as hosts:
+            client = hosts.run(lambda client: client)
             assert isinstance(client, CitrixSite)
             return client.discover().id
 
