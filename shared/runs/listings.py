@@ -64,9 +64,12 @@ class Listings:
         return found if found.name == name else _renamed(found, name)
 
     def _fresh(self, source: Source, name: str) -> ClusterReading | None:
+        now = self._clock()
         with self._guard:
-            since, found = self._kept.get(source, (0.0, None))
-        if found is None or self._clock() - since >= FRESH_SECONDS:
+            for old in [key for key, (since, _) in self._kept.items() if now - since >= FRESH_SECONDS]:
+                del self._kept[old]
+            found = self._kept.get(source, (0.0, None))[1]
+        if found is None:
             return None
         # the sentence of an error calls the cluster by the name that it has in the profile it was read for
         return found if found.error is None or found.name == name else None
@@ -75,8 +78,6 @@ class Listings:
         now = self._clock()
         with self._guard:
             self._kept[source] = (now, found)
-            for old in [key for key, (since, _) in self._kept.items() if now - since >= FRESH_SECONDS]:
-                del self._kept[old]
 
 
 def _renamed(reading: ClusterReading, name: str) -> ClusterReading:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.model import Limits, Mode, Run, RunId, RunStatus
-from shared.runs.gathered import MOST_KEPT, Gathered, Settling
+from shared.runs.gathered import KEPT_SECONDS, MOST_KEPT, Gathered, Settling
 from shared.runs.settle import next_look
 from tests.unit.planning.builders import element, machine, site, vm
 
@@ -102,3 +102,17 @@ def test_only_so_many_are_kept_and_the_oldest_goes_first() -> None:
     assert settling.take(RunId("r1")) is None
     assert settling.take(RunId("r0")) == gathered("later")
     assert settling.take(RunId("last")) == gathered("last")
+
+
+def test_what_was_read_long_ago_is_read_anew() -> None:
+    """The run went on in another process, or its message was lost."""
+    now = [0.0]
+    settling = Settling(lambda: now[0])
+    settling.keep(RunId("a"), gathered("a"))
+    settling.keep(RunId("b"), gathered("b"))
+    now[0] = KEPT_SECONDS + 1
+    settling.keep(RunId("c"), gathered("c"))
+    assert settling.take(RunId("a")) is None
+    now[0] = 1.0
+    assert settling.take(RunId("b")) is None, "it is not held in memory any more either"
+    assert settling.take(RunId("c")) == gathered("c")
