@@ -60,10 +60,13 @@ class CentralV3:
         return None
 
     def admit(self, call: Call) -> Answer | None:
-        if basic_matches(self._prism, call) or api_key_matches(self._prism, call) or self.sessions.known(call):
-            return None
-        details = 'Basic realm="Intent Gateway Login Required"'
-        return error(401, "AUTHENTICATION_REQUIRED", "Authentication required.", details)
+        signed_in = basic_matches(self._prism, call) or api_key_matches(self._prism, call)
+        if not signed_in and not self.sessions.known(call):
+            details = 'Basic realm="Intent Gateway Login Required"'
+            return error(401, "AUTHENTICATION_REQUIRED", "Authentication required.", details)
+        if call.operation.id in self._prism.forbidden:
+            return error(403, "ACCESS_DENIED", "No permission to access the resource.")
+        return None
 
     def prepare(self, call: Call) -> None:
         # The document's maximum is what is served; a larger wish is cut, not refused.

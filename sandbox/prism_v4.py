@@ -93,6 +93,8 @@ class CallV4:
             return None
         if not central.serves(call):
             return self.refuse(404, [f"{self._path} does not exist"])
+        if call.operation.id in central.prism.forbidden:
+            return Answer(403)  # often empty in reality, as a 401
         if not central.budgets.admits(call.operation.id):
             return self._error(429, "Too many requests: the rate limit is exceeded.", "RATE_LIMIT_EXCEEDED")
         return None

@@ -128,7 +128,8 @@ class Prism:
     ``minors`` are the highest v4 minor of each namespace that a Central serves (``{}``: it has no v4), ``announces``
     whether it answers ``OPTIONS .../unversioned/info``. ``serves_v3``: the v3 API answers, too. ``prism_clusters``
     is what the profile narrows it to. ``rates`` are the v4 calls a second by operation where they are not the usual
-    ones. ``select_minor`` is the lowest minor of the VM list that takes ``$select``.
+    ones. ``select_minor`` is the lowest minor of the VM list that takes ``$select``. ``forbidden`` are the operations
+    of a Central (``v4ListRecoveryPlanJobs``) for which the account lacks a right: they answer 403.
     """
 
     name: str
@@ -146,6 +147,7 @@ class Prism:
     jobs: list[SimJob] = field(default_factory=list)
     rates: dict[str, int] = field(default_factory=dict)
     select_minor: int = 0
+    forbidden: set[str] = field(default_factory=set)
 
     def vms(self) -> Iterator[tuple[NutanixCluster, SimVm]]:
         for cluster in self.clusters:

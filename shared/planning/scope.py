@@ -141,8 +141,8 @@ def _by_domain(name: str, readings: Sequence[ClusterReading], target: Target | N
         passive = ", ".join(reading.name for reading, _ in known) or "no cluster"
         silent = ", ".join(r.name for r in readings if r.dead and r.api == "element-v2")
         unsaid = f" These did not answer: {silent}." if silent else ""
-        # one that no cluster knows will not become active, however long a run waits
-        kind = NotActiveYet if known else PlanImpossible
+        # one that no cluster knows will not become active, however long a run waits; one that is silent may know it
+        kind = NotActiveYet if known or silent else PlanImpossible
         raise kind(
             f"scope.protectionDomain: '{name}' is not active on {where} (known on: {passive}).{unsaid} "
             "Activate or migrate it, correct the name, or take it out of the scope."

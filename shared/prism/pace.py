@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from shared.http import Limits
 
-MARGIN = 1.04  # what calls may move towards each other on their way without passing the budget
+MARGIN = 1.02  # what calls may move towards each other on their way without passing the budget
 TELLING = 6  # answers before their fastest one counts as what an undisturbed answer takes
 LONGEST_PERIOD = 3600.0
 REMEMBERED = 1000

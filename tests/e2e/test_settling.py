@@ -5,7 +5,8 @@ Nobody waits in between: no worker thread (this host has one), no lock, no attem
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -14,7 +15,7 @@ import pytest
 from sandbox.world import SimVm
 from tests.e2e.client import Json, eventually
 from tests.e2e.conftest import App, Serve
-from tests.e2e.estates import by_host, clusters, estate, of
+from tests.e2e.estates import by_host, clusters, estate, of, profile
 from tests.e2e.test_starting import check_problem
 
 # Each Prism Central has one machine whose VM is late in its own way.
@@ -25,12 +26,16 @@ connections:
   - {name: Nutanix Amsterdam, plugin: AcropolisPCFactory}
   - {name: Nutanix Berlin, plugin: AcropolisPCFactory}
   - {name: Nutanix Cork, plugin: AcropolisPCFactory}
+  - {name: Nutanix AHV Lyon}
 clusters:
   - {name: paris, api: element-v2, hostingConnection: Nutanix AHV Paris, registered: [{name: PAR-CL01}]}
   - {name: amsterdam, api: central-v4, hostingConnection: Nutanix Amsterdam, registered: [{name: AMS-CL01}]}
   - {name: berlin, api: central-v4, hostingConnection: Nutanix Berlin, registered: [{name: BER-CL01}]}
   - {name: cork, api: central-v3, v4: false, hostingConnection: Nutanix Cork, registered: [{name: CRK-CL01}]}
-catalogs: [{name: Persistent W11}]
+  - {name: lyon, api: element-v2, hostingConnection: Nutanix AHV Lyon, registered: [{name: LYO-CL01}]}
+protectionDomains:
+  - {name: PD-VDI, active: [LYO-CL01], inactive: [PAR-CL01]}
+catalogs: [{name: Persistent W11}, {name: Protected W11}]
 machines:
   - {names: "W11-{:02d}", count: 3, catalog: Persistent W11, record: {connection: Nutanix AHV Paris, id: old},
      vms: [{at: PAR-CL01, id: old, power: "off"}, {at: AMS-CL01, id: new}, {at: BER-CL01, id: new},
@@ -42,6 +47,9 @@ machines:
   # Never moved: it is seen running at home, so nobody waits for it.
   - {names: HOME-01, catalog: Persistent W11, record: {connection: Nutanix AHV Paris, id: vm},
      vms: [{at: PAR-CL01, id: vm}]}
+  # These move with a protection domain.
+  - {names: "PD-{:02d}", count: 2, catalog: Protected W11, record: {connection: Nutanix AHV Paris, id: vm},
+     vms: [{at: LYO-CL01, id: vm, domain: PD-VDI}]}
 profile: {name: settling, policy: {maxChangePercent: 100, dr: {mode: review}}}
 """
 PARIS_VMS = "/PrismGateway/services/rest/v2.0/vms"
@@ -49,6 +57,7 @@ V4_VMS = "/api/vmm/{version}/ahv/config/vms"
 V3_VMS = "/api/nutanix/v3/vms/list"
 NOT_THERE = {"amsterdam": ["LATE-02"], "berlin": ["LATE-02", "HOME-01"], "cork": ["LATE-01", "HOME-01"]}
 SETTLING = 25
+TO_LYON: Json = {"target": "lyon", "scope": {"protectionDomain": "PD-VDI"}}
 
 
 @dataclass
@@ -72,7 +81,9 @@ def app(serve: Serve) -> Iterator[App]:
     with serve(estate(ESTATE), {"PYTHON_THREADPOOL_THREAD_COUNT": "1"}) as running:
         for central, others in NOT_THERE.items():
             running.add_profile(
-                f"to-{central}", clusters=clusters(running, "paris", central), scope={"exclude": others}
+                f"to-{central}",
+                clusters=clusters(running, "paris", central),
+                scope={"catalogs": ["Persistent W11"], "exclude": others},
             )
         # nobody waits for Paris once the target has been read, and this needs to hear from it
         running.sandbox.faults.set("prism-slow", "amsterdam:150")
@@ -236,6 +247,92 @@ def test_a_run_that_waits_outlives_its_host(app: App) -> None:
     assert by_host(app, run)["LATE-02"]["finding"] == "remap"
     assert (run["attempts"], steps(run)) == (1, [("settle", "done"), ("plan", "done")])
     assert app.sandbox.calls.count("citrix", "GET", "/Machines") == 2, "what the old host had read died with it"
+
+
+@pytest.fixture
+def in_between(app: App) -> Iterator[Callable[[], None]]:
+    """The moment of a migration in which the domain is active nowhere and no cluster lists its VMs; call to end it."""
+    (lyon,) = app.sandbox.world.prisms["lyon"].clusters
+    domain, vms = lyon.domains["PD-VDI"], dict(lyon.vms)
+
+    def arrive() -> None:
+        lyon.vms.update(vms)
+        domain.active = True
+
+    domain.active = False
+    for entry in domain.vms:
+        del lyon.vms[entry.uuid]
+    yield arrive
+    arrive()
+
+
+def test_a_protection_domain_that_is_active_nowhere_yet_is_waited_for(app: App, in_between: Callable[[], None]) -> None:
+    with profile(app, "to-lyon", clusters=clusters(app, "paris", "lyon")) as name:
+        run_id = app.api.start(name, {**TO_LYON, "settleSeconds": 60}).json()["id"]
+        waiting = eventually(lambda: waits(app, run_id))
+        in_between()
+        run = app.api.until_rest(run_id)
+    (step,) = waiting["steps"]
+    assert (waiting["status"], waiting["error"]) == ("planning", None)
+    assert (step["name"], step["status"]) == ("settle", "waiting")
+    assert step["detail"] == (
+        f"At {at(step['at']):%H:%M:%S} UTC the protection domain of the scope had not shown up at lyon, so it is read "
+        "again."
+    )
+    assert (run["status"], run["error"]) == ("awaiting-review", None)
+    assert steps(run) == [("settle", "done"), ("plan", "done")]
+    assert {(host, f["finding"], f["to"]["hostingConnection"]) for host, f in by_host(app, run).items()} == {
+        ("PD-01", "remap", "Nutanix AHV Lyon"), ("PD-02", "remap", "Nutanix AHV Lyon"),
+    }  # fmt: skip
+
+
+@pytest.mark.usefixtures("in_between")
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        pytest.param({}, [("plan", "failed")], id="at-once-without-settling"),
+        pytest.param({"settleSeconds": 2}, [("settle", "done"), ("plan", "failed")], id="when-the-time-is-up"),
+    ],
+)
+def test_a_protection_domain_that_never_becomes_active_fails_the_run(
+    app: App, more: Json, told: list[tuple[str, str]]
+) -> None:
+    with profile(app, "to-lyon", clusters=clusters(app, "paris", "lyon")) as name:
+        run = app.api.run(name, {**TO_LYON, **more})
+    assert run["status"] == "failed"
+    for part in ("scope.protectionDomain: 'PD-VDI' is not active on the target lyon", "Activate or migrate it"):
+        assert part in run["error"]
+    assert steps(run) == told
+    assert run["steps"][-1]["detail"] == run["error"]
+    assert of(run, "lyon")["status"] == "answered"
+    assert by_host(app, run) == {}
+
+
+def test_a_protection_domain_that_no_cluster_knows_is_not_waited_for(app: App) -> None:
+    scope = {"protectionDomain": "PD-NOWHERE"}
+    with profile(app, "to-lyon", clusters=clusters(app, "paris", "lyon")) as name:
+        run = app.api.run(name, {"target": "lyon", "scope": scope, "settleSeconds": 60})
+    assert (run["status"], steps(run)) == ("failed", [("plan", "failed")])
+    assert "known on: no cluster" in run["error"]
+
+
+@pytest.mark.usefixtures("in_between")
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        pytest.param({"target": "lyon", "scope": {"machines": ["W11-01", "PD-01"]}}, "completed", id="machines"),
+        pytest.param({"target": "lyon", "scope": {"protectionDomain": "PD-VDI"}}, "failed", id="protection-domain"),
+    ],
+)
+def test_a_target_that_refuses_its_credential_does_not_settle(app: App, body: Json, status: str) -> None:
+    """Time heals no password."""
+    app.sandbox.vault.put("prism-wrong", json.dumps({"username": "svc-realign", "password": "wrong"}))
+    wrong = clusters(app, "paris", "lyon", lyon={"credential": "prism-wrong"})
+    with profile(app, "to-lyon", clusters=wrong) as name:
+        run = app.api.run(name, {**body, "settleSeconds": 60})
+    assert (run["status"], [step["name"] for step in run["steps"]]) == (status, ["plan"])
+    assert of(run, "lyon")["status"] == "refused"
+    assert at(run["endedAt"]) - at(run["startedAt"]) < timedelta(seconds=30)
 
 
 SOON = (datetime.now(UTC) + timedelta(hours=1)).isoformat()

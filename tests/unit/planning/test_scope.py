@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.errors import PlanImpossible
+from shared.errors import NotActiveYet, PlanImpossible
 from shared.model import ClusterReading, Plan, ReadStatus
 from shared.profile import PrismCategory, Scope
 from tests.unit.planning.builders import (
@@ -179,6 +179,20 @@ class TestProtectionDomain:
     def test_it_must_be_active_somewhere(self, readings: tuple[object, ...]) -> None:
         with pytest.raises(PlanImpossible, match="(?i)pd-desks"):
             plan_of(EVERYONE, *readings, scopes=[self.SCOPE])  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize(
+        ("readings", "later"),
+        [
+            pytest.param((PARIS, AMSTERDAM), False, id="no cluster knows it"),
+            pytest.param((PARIS, silent("berlin", api="central-v4"), AMSTERDAM), False, id="nor can a silent Central"),
+            pytest.param((PARIS, element("amsterdam", domains=[domain("PD-Desks", active=False)])), True, id="known"),
+            pytest.param((PARIS, silent("amsterdam")), True, id="the one that did not answer may know it"),
+        ],
+    )
+    def test_time_may_bring_only_what_some_cluster_may_know(self, readings: tuple[object, ...], later: bool) -> None:
+        with pytest.raises(PlanImpossible) as raised:
+            plan_of(EVERYONE, *readings, scopes=[self.SCOPE])  # type: ignore[arg-type]
+        assert isinstance(raised.value, NotActiveYet) is later
 
     TARGETS = [
         pytest.param("amsterdam", {"CORP\\W11-001"}, id="an Element on which it is active"),
