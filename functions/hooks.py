@@ -16,7 +16,7 @@ from functions.parameters import check_known, wait_of
 from functions.respond import failed, handler_for, json_answer
 from functions.start import answer_started
 from shared.errors import InvalidRequest
-from shared.model import Run, RunId
+from shared.model.run import Run, RunId
 from shared.runs.access import FUNCTION_KEY
 
 if TYPE_CHECKING:

@@ -11,7 +11,9 @@ from functions.parameters import LARGEST_LIMIT, check_known, choice_of, cursor_f
 from functions.principal import caller_of
 from functions.respond import json_answer, respond
 from shared.errors import InvalidRequest
-from shared.model import FindingKind, MachineId, RemapState, RunId, RunStatus
+from shared.model.citrix import MachineId
+from shared.model.finding import FindingKind
+from shared.model.run import RemapState, RunId, RunStatus
 from shared.runs.access import Role
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from typing import Any
 from urllib.parse import quote
 
 from shared.azure.finding_row import StoredFinding
-from shared.model import Event, Hosting, Run
+from shared.model.citrix import Hosting
+from shared.model.run import Event, Run
 from shared.profile_files import ProfileFile
 from shared.runs.availability import not_available_in
 from shared.runs.health import Health

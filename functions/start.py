@@ -13,7 +13,7 @@ from functions.parameters import check_known, wait_of
 from functions.principal import caller_of
 from functions.respond import failed, handler_for, json_answer
 from shared.errors import StorageError
-from shared.model import Run
+from shared.model.run import Run
 from shared.runs.access import Role
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from shared.azure.limits import Value, cut, quoted, storable
 from shared.azure.row_time import to_text
 from shared.azure.storage import Storage
 from shared.azure.table import Table
-from shared.model import Event, MachineId, RunId
+from shared.model.citrix import MachineId
+from shared.model.run import Event, RunId
 
 
 def event_to_row(run_id: RunId, event: Event, entropy: str) -> dict[str, Value | None]:

@@ -11,19 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.azure.limits import Value, cut, decode_key, encode_key, list_to_json, storable
-from shared.model import (
-    Confidence,
-    Evidence,
-    Finding,
-    FindingKind,
-    Hosting,
-    MachineId,
-    PowerState,
-    RemapState,
-    RunId,
-    Vm,
-    VmUuid,
-)
+from shared.model.citrix import Hosting, MachineId
+from shared.model.finding import Confidence, Evidence, Finding, FindingKind
+from shared.model.nutanix import PowerState, Vm, VmUuid
+from shared.model.run import RemapState, RunId
 
 _ITEM_UNITS = 4_000  # the detail of one fact
 _EXPLANATION_UNITS = 16_000

@@ -13,7 +13,7 @@ from shared.azure.row_time import to_text
 from shared.azure.storage import Storage
 from shared.azure.table import Table
 from shared.errors import EditedElsewhere, IdempotencyMismatch
-from shared.model import RunId
+from shared.model.run import RunId
 
 KEPT = timedelta(hours=24)
 _ATTEMPTS = 5

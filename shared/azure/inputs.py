@@ -14,7 +14,7 @@ from shared.azure.limits import checked, quoted, to_json, transactions, utf16_un
 from shared.azure.storage import Storage
 from shared.azure.table import Table
 from shared.errors import StorageError
-from shared.model import RunId
+from shared.model.run import RunId
 
 NAMES_A_ROW = 500
 UNITS_A_ROW = 30_000

@@ -20,7 +20,7 @@ from shared.azure.row_time import to_text
 from shared.azure.storage import Storage
 from shared.azure.table import Table
 from shared.errors import EditedElsewhere, LockLost, StorageError
-from shared.model import RunId
+from shared.model.run import RunId
 
 EXPIRY = timedelta(seconds=60)
 RENEW_EVERY = 15.0  # seconds

@@ -15,7 +15,9 @@ from shared.azure.limits import TRANSACTION_ROWS, Value, checked, encode_key, qu
 from shared.azure.storage import Storage
 from shared.azure.table import Row, Table
 from shared.errors import StorageError
-from shared.model import Finding, FindingKind, MachineId, RemapState, RunId
+from shared.model.citrix import MachineId
+from shared.model.finding import Finding, FindingKind
+from shared.model.run import RemapState, RunId
 
 WRITERS = 8
 

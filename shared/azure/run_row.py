@@ -13,7 +13,8 @@ from typing import Any
 
 from shared.azure.limits import Value, cut, list_to_json, storable, to_json
 from shared.azure.row_time import to_text, to_time
-from shared.model import ClusterSummary, Guard, Limits, Mode, Run, RunId, RunStatus, Step
+from shared.model.finding import Guard
+from shared.model.run import ClusterSummary, Limits, Mode, Run, RunId, RunStatus, Step
 
 RUN_PARTITION = "run"
 _TEXT_UNITS = 8_000  # reason and error: more is no sentence

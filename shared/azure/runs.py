@@ -18,7 +18,7 @@ from shared.azure.run_row import RUN_PARTITION, row_to_run, run_to_row
 from shared.azure.storage import Storage
 from shared.azure.table import Row, Table, Versioned
 from shared.errors import EditedElsewhere, NotFound, StorageError
-from shared.model import Run, RunId, RunStatus
+from shared.model.run import Run, RunId, RunStatus
 
 ACTIVE = frozenset({RunStatus.QUEUED, RunStatus.PLANNING, RunStatus.APPLYING, RunStatus.ROLLING_BACK})
 

@@ -16,7 +16,7 @@ from shared.azure.failures import storage_failures
 from shared.azure.limits import to_json
 from shared.azure.storage import POISON_QUEUE, WORK_QUEUE, Storage
 from shared.errors import InvalidRequest
-from shared.model import RunId
+from shared.model.run import RunId
 
 LONGEST_DELAY = 7 * 24 * 3600 - 1  # seconds; a message lives seven days
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from shared.model import Folder, Hosting, HostingConnection, Machine, MachineId, Provisioning, VmUuid
+from shared.model.citrix import Folder, Hosting, HostingConnection, Machine, MachineId, Provisioning
+from shared.model.nutanix import VmUuid
 
 _PROVISIONING = {kind.value.lower(): kind for kind in Provisioning}
 

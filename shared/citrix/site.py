@@ -17,7 +17,7 @@ from shared.citrix.records import BadRecord, connection_from, folder_from, machi
 from shared.citrix.wording import ON_PREMISES_CUSTOMER
 from shared.errors import CitrixError
 from shared.http import Deadline, Limits
-from shared.model import Folder, HostingConnection, Machine, Site
+from shared.model.citrix import Folder, HostingConnection, Machine, Site
 
 PAGE = 1000  # the most that Citrix answers; its default is 250
 READ_SECONDS = 540.0  # below the ten minutes that a step may work at a time

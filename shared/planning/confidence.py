@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from shared.model import Confidence, VmUuid
+from shared.model.finding import Confidence
+from shared.model.nutanix import VmUuid
 from shared.planning.estate import Estate
 from shared.planning.lineage import Lineage
 from shared.planning.match import Candidate, Ground

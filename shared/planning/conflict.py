@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from heapq import heapify, heappop, heappush
 
-from shared.model import Evidence, Finding, FindingKind, Hosting, Machine, MachineId, VmUuid
+from shared.model.citrix import Hosting, Machine, MachineId
+from shared.model.finding import Evidence, Finding, FindingKind
+from shared.model.nutanix import VmUuid
 from shared.planning.estate import Estate
 
 MOST_SHOWN = 20  # rivals in the evidence of one machine

@@ -8,18 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from shared.model import (
-    ClusterReading,
-    Confidence,
-    Evidence,
-    Finding,
-    FindingKind,
-    Hosting,
-    HostingConnection,
-    Machine,
-    ReadStatus,
-    Vm,
-)
+from shared.model.citrix import Hosting, HostingConnection, Machine
+from shared.model.finding import Confidence, Evidence, Finding, FindingKind
+from shared.model.nutanix import ClusterReading, ReadStatus, Vm
 from shared.planning.confidence import confidence_in
 from shared.planning.estate import Copy, Estate
 from shared.planning.match import Candidate, Ground, Roster, candidates_of, evidence_of, lineage_of

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from shared.model import ClusterReading, ReadStatus, Vm, VmUuid
+from shared.model.nutanix import ClusterReading, ReadStatus, Vm, VmUuid
 from shared.planning.lineage import Lineages
 from shared.planning.names import fold
 

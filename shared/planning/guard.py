@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from shared.model import ClusterReading, Confidence, Finding, FindingKind, Folder, Guard, Limits, Provisioning
+from shared.model.citrix import Folder, Provisioning
+from shared.model.finding import Confidence, Finding, FindingKind, Guard
+from shared.model.nutanix import ClusterReading
+from shared.model.run import Limits
 
 PERCENT_COUNTS_FROM = 20
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from shared.model import RecoveryJob, VmUuid
+from shared.model.nutanix import RecoveryJob, VmUuid
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from enum import StrEnum
 
-from shared.model import Evidence, Machine, MachineId, PowerState, Vm, VmUuid
+from shared.model.citrix import Machine, MachineId
+from shared.model.finding import Evidence
+from shared.model.nutanix import PowerState, Vm, VmUuid
 from shared.planning.estate import Copy, Estate
 from shared.planning.lineage import NOTHING_KNOWN, Lineage, Link
 from shared.planning.names import fold, host_names, vm_names

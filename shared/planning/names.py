@@ -5,7 +5,7 @@ Names are compared whole and ignoring case: never a prefix, never a regular expr
 
 from __future__ import annotations
 
-from shared.model import Machine
+from shared.model.citrix import Machine
 
 NETBIOS_LENGTH = 15
 

@@ -9,7 +9,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from shared.errors import PlanImpossible
-from shared.model import ClusterReading, Finding, FindingKind, Limits, Machine, Plan, Provisioning, Site
+from shared.model.citrix import Machine, Provisioning, Site
+from shared.model.finding import Finding, FindingKind, Plan
+from shared.model.nutanix import ClusterReading
+from shared.model.run import Limits
 from shared.planning.conflict import settle_conflicts
 from shared.planning.decide import Situation, Target, decide
 from shared.planning.estate import build_estate

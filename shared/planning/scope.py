@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from fnmatch import translate
 
 from shared.errors import NotActiveYet, PlanImpossible
-from shared.model import ClusterReading, Folder, Machine, MachineId, Site
+from shared.model.citrix import Folder, Machine, MachineId, Site
+from shared.model.nutanix import ClusterReading
 from shared.planning.decide import Target
 from shared.planning.lineage import Lineages
 from shared.planning.names import fold, scope_names, vm_names

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from shared.model import ClusterReading, Confidence, Finding, FindingKind, VmUuid
+from shared.model.finding import Confidence, Finding, FindingKind
+from shared.model.nutanix import ClusterReading, VmUuid
 from shared.planning.names import fold
 
 MOST_ASKED = 100  # VMs a Prism Central: it is one call a VM, and Prism allows about one a second

@@ -10,7 +10,7 @@ from typing import TypeVar
 import requests
 
 from shared.http import Limits
-from shared.model import ProtectionDomain, RecoveryJob, RegisteredCluster, Vm, VmUuid
+from shared.model.nutanix import ProtectionDomain, RecoveryJob, RegisteredCluster, Vm, VmUuid
 from shared.prism.central_v3 import CentralV3
 from shared.prism.central_v4 import CentralV4
 from shared.prism.client import Listing, PrismClient

@@ -10,7 +10,7 @@ from typing import Any
 import requests
 
 from shared.http import Limits
-from shared.model import PowerState, ProtectionDomain, RecoveryJob, RegisteredCluster, Vm, VmUuid
+from shared.model.nutanix import PowerState, ProtectionDomain, RecoveryJob, RegisteredCluster, Vm, VmUuid
 from shared.prism.client import Listing
 from shared.prism.endpoint import Endpoint
 from shared.prism.entity import BadEntity, entries, mac, member, present, required_uuid, text, time_utc, uuid

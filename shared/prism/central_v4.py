@@ -12,7 +12,7 @@ from typing import Any
 import requests
 
 from shared.http import Limits
-from shared.model import ProtectionDomain, RecoveryJob, RegisteredCluster, Vm, VmUuid
+from shared.model.nutanix import ProtectionDomain, RecoveryJob, RegisteredCluster, Vm, VmUuid
 from shared.prism.calls_v4 import CallsV4, Query
 from shared.prism.categories_v4 import Categories
 from shared.prism.client import Listing

@@ -9,7 +9,7 @@ from typing import Generic, Protocol, TypeVar
 
 from shared.errors import PrismError
 from shared.http import Limits
-from shared.model import ProtectionDomain, RecoveryJob, RegisteredCluster, Vm, VmUuid
+from shared.model.nutanix import ProtectionDomain, RecoveryJob, RegisteredCluster, Vm, VmUuid
 
 T_co = TypeVar("T_co", covariant=True)
 

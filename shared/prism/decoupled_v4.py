@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from shared.http import Limits
-from shared.model import VmUuid
+from shared.model.nutanix import VmUuid
 from shared.prism.client import BudgetSpent
 from shared.prism.endpoint import PrismCallFailed
 from shared.prism.entity import entries, member, uuid

@@ -12,7 +12,7 @@ import requests
 
 from shared.errors import PrismError
 from shared.http import Limits
-from shared.model import PowerState, ProtectedVm, ProtectionDomain, RecoveryJob, RegisteredCluster, Vm, VmUuid
+from shared.model.nutanix import PowerState, ProtectedVm, ProtectionDomain, RecoveryJob, RegisteredCluster, Vm, VmUuid
 from shared.prism.client import Listing
 from shared.prism.endpoint import Endpoint
 from shared.prism.entity import BadEntity, entries, mac, member, present, required_uuid, text, uuid

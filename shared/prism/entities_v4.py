@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from shared.model import PowerState, RegisteredCluster, Vm, VmUuid
+from shared.model.nutanix import PowerState, RegisteredCluster, Vm, VmUuid
 from shared.prism.entity import entries, mac, member, present, required_uuid, text, time_utc, uuid
 
 _POWER = {"ON": PowerState.ON, "OFF": PowerState.OFF}

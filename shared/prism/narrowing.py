@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shared.errors import PrismError
-from shared.model import RegisteredCluster
+from shared.model.nutanix import RegisteredCluster
 
 
 def narrowed(

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from shared.errors import PrismError
 from shared.http import Deadline, Limits
-from shared.model import ClusterReading, ProtectionDomain, ReadStatus
+from shared.model.nutanix import ClusterReading, ProtectionDomain, ReadStatus
 from shared.prism.client import BudgetSpent, Listing, PrismClient
 from shared.prism.completeness import read_whole
 

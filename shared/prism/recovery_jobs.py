@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from shared.errors import PrismError
-from shared.model import RecoveredVm, RecoveryJob, VmUuid
+from shared.model.nutanix import RecoveredVm, RecoveryJob, VmUuid
 from shared.prism.client import Listing
 from shared.prism.endpoint import Endpoint
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from shared.http import Limits
-from shared.model import RecoveredVm, RecoveryJob, VmUuid
+from shared.model.nutanix import RecoveredVm, RecoveryJob, VmUuid
 from shared.prism.client import Listing
 from shared.prism.completeness import read_whole
 from shared.prism.endpoint import Endpoint, PrismCallFailed

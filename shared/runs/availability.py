@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from shared.errors import NotAvailableYet
-from shared.model import Mode
+from shared.model.run import Mode
 from shared.profile import CvadSite, Profile
 from shared.runs.request import RunRequest
 

@@ -10,7 +10,8 @@ from datetime import datetime
 
 from shared.errors import PrismError, RealignError, StorageError, Upstream
 from shared.http import Deadline, Limits
-from shared.model import ClusterReading, ReadStatus, Site
+from shared.model.citrix import Site
+from shared.model.nutanix import ClusterReading, ReadStatus
 from shared.planning.decide import NUTANIX_PLUGINS
 from shared.planning.names import fold
 from shared.prism.reading import WHOLE_READ_SECONDS, read_cluster

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from shared.errors import RealignError
-from shared.model import Plan, Run, RunId
+from shared.model.finding import Plan
+from shared.model.run import Run, RunId
 from shared.planning.plan import make_plan, parse_target
 from shared.planning.undecided import doubtful_vms
 from shared.profile import Profile, Scope

@@ -11,7 +11,8 @@ from typing import Any
 
 from shared.citrix.site import read_site
 from shared.http import Deadline, Limits
-from shared.model import ClusterReading, Site
+from shared.model.citrix import Site
+from shared.model.nutanix import ClusterReading
 from shared.profile import Cluster, Profile
 from shared.runs.cluster_reads import ClusterReads, Wanted, checked, not_waited_for
 from shared.runs.connect import citrix_hosts

@@ -11,7 +11,9 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from shared.model import ClusterReading, RunId, Site
+from shared.model.citrix import Site
+from shared.model.nutanix import ClusterReading
+from shared.model.run import RunId
 
 MOST_KEPT = 4  # runs; one holds a whole site
 KEPT_SECONDS = 900.0  # a look comes 15 s after the one before, and may take ten minutes

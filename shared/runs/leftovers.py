@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from shared.errors import RealignError
 from shared.http import Deadline, Limits
-from shared.model import ClusterReading, VmUuid
+from shared.model.nutanix import ClusterReading, VmUuid
 from shared.profile import Cluster, Profile
 from shared.runs.cluster_reads import OTHERS_SECONDS, Wanted
 from shared.runs.connect import prism

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from shared.model import ClusterReading
+from shared.model.nutanix import ClusterReading
 from shared.runs.turns import Turns
 
 FRESH_SECONDS = 60.0

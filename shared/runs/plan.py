@@ -18,20 +18,9 @@ from shared.azure.lock import Held, Lock
 from shared.azure.table import Versioned
 from shared.azure.work_queue import WorkStep
 from shared.errors import EditedElsewhere, LockLost, NotActiveYet, RealignError, StorageError
-from shared.model import (
-    ClusterReading,
-    ClusterSummary,
-    Event,
-    FindingKind,
-    Mode,
-    Plan,
-    ReadStatus,
-    RemapState,
-    Run,
-    RunId,
-    RunStatus,
-    Step,
-)
+from shared.model.finding import FindingKind, Plan
+from shared.model.nutanix import ClusterReading, ReadStatus
+from shared.model.run import ClusterSummary, Event, Mode, RemapState, Run, RunId, RunStatus, Step
 from shared.planning.names import fold
 from shared.planning.plan import fingerprint
 from shared.planning.undecided import unsettled

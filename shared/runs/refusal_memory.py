@@ -13,7 +13,7 @@ from datetime import datetime
 
 from shared.errors import PrismError
 from shared.http import Limits
-from shared.model import ProtectionDomain, RecoveryJob, RegisteredCluster, Vm, VmUuid
+from shared.model.nutanix import ProtectionDomain, RecoveryJob, RegisteredCluster, Vm, VmUuid
 from shared.prism.client import Listing, PrismClient
 from shared.runs.resources import Resources
 

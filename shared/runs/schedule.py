@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from shared.errors import NotFound, RealignError
-from shared.model import RunId, RunStatus
+from shared.model.run import RunId, RunStatus
 from shared.profile import Profile
 from shared.runs.access import SCHEDULE
 from shared.runs.request import RunRequest

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from shared.model import Run
+from shared.model.run import Run
 
 SOON, LATER = timedelta(seconds=5), timedelta(seconds=15)
 EARLY = timedelta(seconds=30)

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from shared.azure.runs import new_run_id
 from shared.azure.work_queue import WorkStep
 from shared.errors import InvalidRequest, NotFound, ProfileBusy, StorageError, TooManyRequests
-from shared.model import Event, Limits, Mode, Run, RunId, RunStatus
+from shared.model.run import Event, Limits, Mode, Run, RunId, RunStatus
 from shared.profile import PROFILE_NAME, Policy, Profile
 from shared.runs.access import Caller, Role
 from shared.runs.availability import check_available

@@ -12,7 +12,7 @@ from datetime import timedelta
 from shared.azure.lock import EXPIRY
 from shared.azure.work_queue import WorkStep
 from shared.errors import EditedElsewhere, NotFound, RealignError
-from shared.model import Event, Run, RunId, RunStatus
+from shared.model.run import Event, Run, RunId, RunStatus
 from shared.runs.access import SERVICE
 from shared.runs.resources import Resources
 

@@ -8,7 +8,7 @@ import logging
 from shared.azure.runs import ACTIVE
 from shared.azure.work_queue import WorkItem, WorkStep
 from shared.errors import InvalidRequest, NotFound
-from shared.model import RunId
+from shared.model.run import RunId
 from shared.runs.plan import fail_run, plan_run
 from shared.runs.resources import Resources
 

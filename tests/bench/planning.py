@@ -21,22 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-from shared.model import (
-    ClusterReading,
-    Hosting,
-    HostingConnection,
-    Limits,
-    Machine,
-    MachineId,
-    Plan,
-    PowerState,
-    Provisioning,
-    ReadStatus,
-    RegisteredCluster,
-    Site,
-    Vm,
-    VmUuid,
-)
+from shared.model.citrix import Hosting, HostingConnection, Machine, MachineId, Provisioning, Site
+from shared.model.finding import Plan
+from shared.model.nutanix import ClusterReading, PowerState, ReadStatus, RegisteredCluster, Vm, VmUuid
+from shared.model.run import Limits
 from shared.planning.plan import fingerprint, make_plan
 from shared.profile import Policy
 

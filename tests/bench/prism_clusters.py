@@ -22,7 +22,7 @@ from sandbox.sandbox import Sandbox
 from sandbox.scenario import Scenario
 from sandbox.world import NutanixCluster, Prism, SimConnection, SimVm, World, cluster_uuid, stable_uuid
 from sandbox.world_builder import empty_site
-from shared.model import ReadStatus
+from shared.model.nutanix import ReadStatus
 from shared.profile import Profile
 from shared.runs.cluster_reads import Wanted
 from shared.runs.gather import gather

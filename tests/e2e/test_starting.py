@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from shared.azure.lock import Lock
-from shared.model import RunId
+from shared.model.run import RunId
 from shared.runs.resources import Resources
 from tests.e2e.client import Json, eventually, principal
 from tests.e2e.conftest import App, Serve

@@ -19,7 +19,7 @@ from shared.azure.storage import Storage
 from shared.azure.vault import Vault
 from shared.azure.work_queue import WorkStep
 from shared.errors import StorageError, VaultError
-from shared.model import RunId
+from shared.model.run import RunId
 from shared.runs.resources import Resources
 from shared.settings import StorageSettings, TrustSettings
 from tests.integration.tunnel import Tunnel

@@ -19,7 +19,8 @@ from sandbox.scenario import Scenario, load
 from shared.citrix.site import CitrixSite, read_site
 from shared.errors import CitrixError, NotAvailableYet
 from shared.http import Deadline, Limits
-from shared.model import Run, RunStatus, Site
+from shared.model.citrix import Site
+from shared.model.run import Run, RunStatus
 from shared.profile import Profile
 from shared.runs.access import Caller, Role
 from shared.runs.connect import citrix_hosts

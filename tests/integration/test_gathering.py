@@ -18,7 +18,9 @@ from sandbox.prism_v2 import ElementV2
 from sandbox.sandbox import Sandbox
 from shared.azure.refusals import Refusals
 from shared.errors import CitrixError, StorageError
-from shared.model import ClusterReading, FindingKind, ReadStatus, Run, RunStatus
+from shared.model.finding import FindingKind
+from shared.model.nutanix import ClusterReading, ReadStatus
+from shared.model.run import Run, RunStatus
 from shared.profile import Cluster, Profile, Scope
 from shared.runs.access import Caller, Role
 from shared.runs.cluster_reads import Wanted

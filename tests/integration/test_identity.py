@@ -24,7 +24,7 @@ from shared.azure.remaps import Remaps
 from shared.azure.storage import Storage
 from shared.azure.work_queue import WorkQueue, WorkStep
 from shared.errors import SettingsInvalid, StorageError
-from shared.model import RunId
+from shared.model.run import RunId
 from shared.settings import IdentitySettings, TrustSettings, load_storage, load_trust
 
 STORAGE_SCOPE = "https://storage.azure.com/.default"

@@ -12,7 +12,7 @@ from shared.azure.storage import Storage
 from shared.azure.transport import LONGEST_WAIT
 from shared.azure.work_queue import WorkQueue, WorkStep
 from shared.errors import StorageError
-from shared.model import RunId
+from shared.model.run import RunId
 from shared.settings import StorageSettings
 
 

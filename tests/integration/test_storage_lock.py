@@ -13,7 +13,7 @@ from sandbox.azurite import Azurite
 from shared.azure.lock import Held, Lock, ProfileLocks
 from shared.azure.storage import Storage
 from shared.errors import LockLost
-from shared.model import RunId
+from shared.model.run import RunId
 from shared.settings import StorageSettings
 
 A, B = RunId("run-a"), RunId("run-b")

@@ -14,18 +14,10 @@ from shared.azure.finding_row import StoredFinding
 from shared.azure.remaps import Remaps
 from shared.azure.storage import Storage
 from shared.errors import LockLost, StorageError
-from shared.model import (
-    Confidence,
-    Evidence,
-    Finding,
-    FindingKind,
-    Hosting,
-    Machine,
-    MachineId,
-    RemapState,
-    RunId,
-    VmUuid,
-)
+from shared.model.citrix import Hosting, Machine, MachineId
+from shared.model.finding import Confidence, Evidence, Finding, FindingKind
+from shared.model.nutanix import VmUuid
+from shared.model.run import RemapState, RunId
 from shared.settings import StorageSettings
 
 

@@ -13,7 +13,7 @@ from shared.azure.run_row import run_to_row
 from shared.azure.runs import Runs, new_run_id
 from shared.azure.storage import Storage
 from shared.errors import EditedElsewhere, NotFound
-from shared.model import Limits, Mode, Run, RunId, RunStatus
+from shared.model.run import Limits, Mode, Run, RunId, RunStatus
 from shared.settings import StorageSettings
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)

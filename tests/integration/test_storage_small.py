@@ -21,7 +21,8 @@ from shared.azure.refusals import Refusals
 from shared.azure.storage import TABLES, Storage
 from shared.azure.work_queue import WorkItem, WorkQueue, WorkStep
 from shared.errors import IdempotencyMismatch, StorageError
-from shared.model import Event, MachineId, RunId
+from shared.model.citrix import MachineId
+from shared.model.run import Event, RunId
 from shared.settings import StorageSettings
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)

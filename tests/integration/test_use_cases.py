@@ -17,7 +17,8 @@ from shared.azure.lock import Lock
 from shared.citrix.site import CitrixSite
 from shared.errors import CitrixError, NotFound, PrismError, StorageError
 from shared.http import Deadline, Limits
-from shared.model import Event, ReadStatus, Run, RunId, RunStatus
+from shared.model.nutanix import ReadStatus
+from shared.model.run import Event, Run, RunId, RunStatus
 from shared.profile import Profile
 from shared.runs.access import Caller, Role
 from shared.runs.cluster_reads import Wanted

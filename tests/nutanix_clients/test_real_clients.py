@@ -19,7 +19,7 @@ from sandbox.sandbox import Sandbox
 from sandbox.scenario import Scenario
 from sandbox.world import NutanixCluster, Prism, SimConnection, SimVm, World, cluster_uuid, stable_uuid
 from sandbox.world_builder import empty_site
-from shared.model import ClusterReading, PowerState, Vm
+from shared.model.nutanix import ClusterReading, PowerState, Vm
 from shared.runs.cluster_reads import Wanted
 from shared.runs.gather import gather
 from shared.runs.keyring import Keyring, secret_names

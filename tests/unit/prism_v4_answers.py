@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import requests
 
-from shared.model import ClusterReading
+from shared.model.nutanix import ClusterReading
 from shared.prism.central_v4 import CentralV4
 from shared.prism.client import PrismClient
 from shared.prism.pace import Paces

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from shared.errors import NotAvailableYet
-from shared.model import Mode
+from shared.model.run import Mode
 from shared.profile import Profile
 from shared.profile_files import parse_profile
 from shared.runs.availability import check_available, not_available_in

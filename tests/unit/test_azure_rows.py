@@ -13,28 +13,10 @@ from shared.azure.limits import CUT_MARK, checked
 from shared.azure.row_time import to_text
 from shared.azure.run_row import row_to_run, run_to_row
 from shared.azure.runs import new_run_id
-from shared.model import (
-    ClusterSummary,
-    Confidence,
-    Event,
-    Evidence,
-    Finding,
-    FindingKind,
-    Guard,
-    Hosting,
-    Limits,
-    Machine,
-    MachineId,
-    Mode,
-    PowerState,
-    RemapState,
-    Run,
-    RunId,
-    RunStatus,
-    Step,
-    Vm,
-    VmUuid,
-)
+from shared.model.citrix import Hosting, Machine, MachineId
+from shared.model.finding import Confidence, Evidence, Finding, FindingKind, Guard
+from shared.model.nutanix import PowerState, Vm, VmUuid
+from shared.model.run import ClusterSummary, Event, Limits, Mode, RemapState, Run, RunId, RunStatus, Step
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, 123456, tzinfo=UTC)
 TEXT = st.text(max_size=40, alphabet=st.characters(exclude_categories=["Cs"]))

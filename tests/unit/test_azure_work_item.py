@@ -6,7 +6,7 @@ import pytest
 
 from shared.azure.work_queue import WorkItem, WorkStep
 from shared.errors import InvalidRequest
-from shared.model import RunId
+from shared.model.run import RunId
 
 
 @pytest.mark.parametrize("step", WorkStep)

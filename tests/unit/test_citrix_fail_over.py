@@ -18,7 +18,7 @@ from shared.citrix.token import BearerToken
 from shared.citrix.wording import ON_PREMISES_CUSTOMER
 from shared.errors import CitrixError
 from shared.http import Deadline, Limits
-from shared.model import Site
+from shared.model.citrix import Site
 from shared.profile import CvadSite
 from tests.unit.answers import Reply, answering
 

@@ -18,7 +18,7 @@ from shared.citrix.records import folder_from, machine_from
 from shared.citrix.site import CitrixSite, SiteIdentity, read_site
 from shared.citrix.token import BearerToken
 from shared.errors import CitrixError
-from shared.model import Folder, Hosting, HostingConnection, Machine, Provisioning
+from shared.model.citrix import Folder, Hosting, HostingConnection, Machine, Provisioning
 from tests.unit.answers import Answers, Reply, answering, quick
 
 ORIGIN = "https://api.cloud.com"

@@ -15,7 +15,8 @@ from pydantic import BaseModel
 
 from sandbox import faults, scenario
 from shared import errors
-from shared.model import Confidence, FindingKind, ReadStatus
+from shared.model.finding import Confidence, FindingKind
+from shared.model.nutanix import ReadStatus
 from shared.profile import Profile
 from shared.profile_files import parse_profile
 from shared.runs.availability import not_available_in

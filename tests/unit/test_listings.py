@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from shared.model import ClusterReading, ReadStatus
+from shared.model.nutanix import ClusterReading, ReadStatus
 from shared.runs.listings import FRESH_SECONDS, Listings, Source, Wish
 from shared.runs.turns import Turns
 from tests.unit.planning.builders import central, job, silent, vm

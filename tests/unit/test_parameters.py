@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from functions.parameters import LONGEST_CURSOR, check_known, choice_of, cursor_for, cursor_of, limit_of, wait_of
 from shared.errors import InvalidRequest
-from shared.model import FindingKind
+from shared.model.finding import FindingKind
 from tests.unit.requests_to_functions import http_request
 
 PRINTABLE = st.text(min_size=1, max_size=LONGEST_CURSOR).filter(str.isprintable)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import requests
 
-from shared.model import ReadStatus, RegisteredCluster, VmUuid
+from shared.model.nutanix import ReadStatus, RegisteredCluster, VmUuid
 from shared.prism.central import Central
 from shared.prism.pace import Paces
 from tests.unit.answers import Reply, quick

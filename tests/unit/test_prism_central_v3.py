@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from shared.errors import PrismError
-from shared.model import ClusterReading, PowerState, ReadStatus, RegisteredCluster
+from shared.model.nutanix import ClusterReading, PowerState, ReadStatus, RegisteredCluster
 from shared.prism.central_v3 import CentralV3, vm_from_v3
 from shared.prism.reading import read_cluster
 from shared.prism.sign_in import PrismCredential

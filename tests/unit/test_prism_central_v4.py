@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from shared.errors import PrismError
-from shared.model import PowerState, ReadStatus, RegisteredCluster
+from shared.model.nutanix import PowerState, ReadStatus, RegisteredCluster
 from shared.prism.central_v4 import SELECTED
 from shared.prism.entities_v4 import vm_from_v4
 from shared.prism.sign_in import PrismCredential

@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from shared.errors import PrismError
-from shared.model import PowerState, ProtectedVm, ProtectionDomain, ReadStatus, RegisteredCluster
+from shared.model.nutanix import PowerState, ProtectedVm, ProtectionDomain, ReadStatus, RegisteredCluster
 from shared.prism.element_v2 import ElementV2, vm_from_v2
 from shared.prism.reading import read_cluster
 from shared.prism.sign_in import PrismCredential

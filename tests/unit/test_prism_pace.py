@@ -11,7 +11,7 @@ import requests
 
 from shared.errors import PrismError
 from shared.http import Deadline, Limits
-from shared.model import ReadStatus, VmUuid
+from shared.model.nutanix import ReadStatus, VmUuid
 from shared.prism.central_v4 import CentralV4
 from shared.prism.pace import MARGIN, TELLING, Budget, OutOfTime, Pace, Paces
 from shared.prism.reading import read_cluster

@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from shared.errors import PrismError
-from shared.model import ReadStatus, RecoveredVm, RecoveryJob, VmUuid
+from shared.model.nutanix import ReadStatus, RecoveredVm, RecoveryJob, VmUuid
 from shared.prism.central_v3 import CentralV3
 from shared.prism.client import PrismClient
 from tests.unit.answers import Reply, body_of, quick

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from openapi_schema_validator import OAS31Validator
 
-from shared.model import Confidence, Mode
+from shared.model.finding import Confidence
+from shared.model.run import Mode
 from shared.profile import Cluster, CvadSite, DaasSite, Policy, Profile, json_schema
 from shared.profile_files import parse_profile
 from tests.unit.profiles import ON_PREMISES, SMALLEST, USUAL, changed

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from shared.model import PowerState, ReadStatus, RegisteredCluster
+from shared.model.nutanix import PowerState, ReadStatus, RegisteredCluster
 from shared.prism.central_v3 import CentralV3, cluster_from_v3, vm_from_v3
 from shared.prism.reading import read_cluster
 from shared.prism.sign_in import PrismCredential

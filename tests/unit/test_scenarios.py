@@ -13,28 +13,21 @@ from sandbox.large_world import large_world
 from sandbox.scenario import DEFAULT, Endpoints, Scenario, answering_api, load, names
 from sandbox.world import NutanixCluster, Prism, SimJob, SimMachine, SimVm, World
 from sandbox.world_builder import ScenarioError, WorldBuilder
-from shared.model import (
+from shared.model.citrix import Folder, Hosting, HostingConnection, Machine, MachineId, Provisioning, Site
+from shared.model.finding import Finding, Plan
+from shared.model.nutanix import (
     ClusterReading,
-    Finding,
-    Folder,
-    Hosting,
-    HostingConnection,
-    Limits,
-    Machine,
-    MachineId,
-    Plan,
     PowerState,
     ProtectedVm,
     ProtectionDomain,
-    Provisioning,
     ReadStatus,
     RecoveredVm,
     RecoveryJob,
     RegisteredCluster,
-    Site,
     Vm,
     VmUuid,
 )
+from shared.model.run import Limits
 from shared.planning.plan import make_plan, parse_target
 from shared.planning.undecided import doubtful_vms, unsettled
 from shared.profile import Profile, Scope

@@ -20,25 +20,10 @@ from functions.shapes import (
     time_text,
 )
 from shared.azure.finding_row import StoredCandidate, StoredFinding
-from shared.model import (
-    ClusterSummary,
-    Confidence,
-    Event,
-    Evidence,
-    FindingKind,
-    Guard,
-    Hosting,
-    Limits,
-    MachineId,
-    Mode,
-    PowerState,
-    RemapState,
-    Run,
-    RunId,
-    RunStatus,
-    Step,
-    VmUuid,
-)
+from shared.model.citrix import Hosting, MachineId
+from shared.model.finding import Confidence, Evidence, FindingKind, Guard
+from shared.model.nutanix import PowerState, VmUuid
+from shared.model.run import ClusterSummary, Event, Limits, Mode, RemapState, Run, RunId, RunStatus, Step
 from shared.profile_files import parse_profile
 from shared.runs.health import Check, Health
 from tests.unit.profiles import ON_PREMISES, SMALLEST

@@ -11,28 +11,21 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import NAMESPACE_DNS, uuid5
 
-from shared.model import (
+from shared.model.citrix import Folder, Hosting, HostingConnection, Machine, MachineId, Provisioning, Site
+from shared.model.finding import Finding, Plan
+from shared.model.nutanix import (
     ClusterReading,
-    Finding,
-    Folder,
-    Hosting,
-    HostingConnection,
-    Limits,
-    Machine,
-    MachineId,
-    Plan,
     PowerState,
     ProtectedVm,
     ProtectionDomain,
-    Provisioning,
     ReadStatus,
     RecoveredVm,
     RecoveryJob,
     RegisteredCluster,
-    Site,
     Vm,
     VmUuid,
 )
+from shared.model.run import Limits
 from shared.planning.plan import make_plan, parse_target
 from shared.profile import Policy, Scope
 

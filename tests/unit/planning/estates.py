@@ -7,18 +7,9 @@ from dataclasses import dataclass, replace
 
 from hypothesis import strategies as st
 
-from shared.model import (
-    ClusterReading,
-    HostingConnection,
-    Machine,
-    Plan,
-    ProtectionDomain,
-    Provisioning,
-    ReadStatus,
-    RecoveryJob,
-    Vm,
-    VmUuid,
-)
+from shared.model.citrix import HostingConnection, Machine, Provisioning
+from shared.model.finding import Plan
+from shared.model.nutanix import ClusterReading, ProtectionDomain, ReadStatus, RecoveryJob, Vm, VmUuid
 from shared.profile import Scope
 from tests.unit.planning.builders import (
     CLUSTERS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.model import ClusterReading, ReadStatus
+from shared.model.nutanix import ClusterReading, ReadStatus
 from tests.unit.planning.builders import OFF, central, domain, element, finding_of, job, machine, plan_of, silent, vm
 
 BARE = element("paris")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.model import Machine, Provisioning
+from shared.model.citrix import Machine, Provisioning
 from shared.profile import Policy, Scope
 from tests.unit.planning.builders import (
     connection,

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.model import ClusterReading, Finding, Machine, ReadStatus, RecoveryJob
+from shared.model.citrix import Machine
+from shared.model.finding import Finding
+from shared.model.nutanix import ClusterReading, ReadStatus, RecoveryJob
 from shared.planning.lineage import Lineages
 from tests.unit.planning.builders import (
     OFF,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.model import Machine
+from shared.model.citrix import Machine
 from tests.unit.planning.builders import element, finding_of, landing, machine, plan_of, to, vm
 
 LONG = machine("W11-PARIS-VDI-0", dns="w11-paris-vdi-0001.corp.example")

@@ -13,23 +13,20 @@ from random import Random
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from shared.model import (
+from shared.model.citrix import Hosting, Machine, Provisioning
+from shared.model.finding import Finding, Plan
+from shared.model.nutanix import (
     ClusterReading,
-    Finding,
-    Hosting,
-    Limits,
-    Machine,
-    Plan,
     PowerState,
     ProtectedVm,
     ProtectionDomain,
-    Provisioning,
     ReadStatus,
     RecoveredVm,
     RecoveryJob,
     Vm,
     VmUuid,
 )
+from shared.model.run import Limits
 from shared.planning.plan import fingerprint
 from shared.profile import Scope
 from tests.unit.planning.builders import (

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from shared.errors import PlanImpossible
-from shared.model import ClusterReading, Machine, ReadStatus
+from shared.model.citrix import Machine
+from shared.model.nutanix import ClusterReading, ReadStatus
 from shared.planning.plan import parse_target
 from tests.unit.planning.builders import (
     DEAD,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from shared.errors import NotActiveYet, PlanImpossible
-from shared.model import ClusterReading, Plan, ReadStatus
+from shared.model.finding import Plan
+from shared.model.nutanix import ClusterReading, ReadStatus
 from shared.profile import PrismCategory, Scope
 from tests.unit.planning.builders import (
     OFF,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from shared.model import ClusterReading, Machine, ReadStatus
+from shared.model.citrix import Machine
+from shared.model.nutanix import ClusterReading, ReadStatus
 from shared.planning.undecided import FEW, MOST_ASKED, doubtful_vms, unsettled
 from tests.unit.planning.builders import (
     OFF,

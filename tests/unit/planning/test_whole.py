@@ -8,7 +8,8 @@ from contextlib import suppress
 import pytest
 
 from shared.errors import PlanImpossible
-from shared.model import FindingKind, Machine, Plan, Provisioning
+from shared.model.citrix import Machine, Provisioning
+from shared.model.finding import FindingKind, Plan
 from shared.planning.plan import fingerprint
 from shared.profile import Scope
 from tests.unit.planning.builders import (
