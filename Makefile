@@ -1,5 +1,6 @@
 # Every target sets up what is missing; nothing but Python 3.11 to 3.13 is assumed.
 PYTHON ?= python3
+WORKERS ?= 3
 BIN := .venv/bin
 READY := .venv/.ready
 AZURITE := sandbox/azurite/node_modules/.ready
@@ -14,7 +15,7 @@ serve: $(READY) $(AZURITE)
 	@$(BIN)/python -m sandbox serve $(ARGS)
 
 test: $(READY) $(AZURITE) $(CLIENTS)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

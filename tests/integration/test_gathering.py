@@ -114,11 +114,23 @@ def entry(sandbox: Sandbox, named: str, /, **changes: Any) -> Cluster:
     return found.model_copy(update=changes)
 
 
-def gated(sandbox: Sandbox, name: str) -> tuple[Cluster, Gate]:
-    """The cluster, behind a gate."""
-    gate = Gate(sandbox.background.loop)
-    server = sandbox._simulate(GatedElement(sandbox, name, gate), sandbox._corporate.certificate())
-    return entry(sandbox, name, port=server.port), gate
+Gated = Callable[[str], tuple[Cluster, Gate]]
+
+
+@pytest.fixture
+def gated(sandbox: Sandbox) -> Iterator[Gated]:
+    """``gated(name)``: that cluster of the scenario, behind a gate; all are open when the sandbox stops."""
+    gates: list[Gate] = []
+
+    def start(name: str) -> tuple[Cluster, Gate]:
+        gate = Gate(sandbox.background.loop)
+        gates.append(gate)
+        server = sandbox._simulate(GatedElement(sandbox, name, gate), sandbox._corporate.certificate())
+        return entry(sandbox, name, port=server.port), gate
+
+    yield start
+    for gate in gates:
+        gate.open()
 
 
 def profile_of(sandbox: Sandbox, *clusters: Cluster) -> Profile:
@@ -184,10 +196,10 @@ def test_another_entry_of_the_targets_own_central_is_read_after_it_and_has_its_t
 
 
 def test_who_answers_within_a_second_after_the_target_and_the_site_is_in_and_nobody_else_is_waited_for(
-    sandbox: Sandbox, resources: Resources
+    sandbox: Sandbox, resources: Resources, gated: Gated
 ) -> None:
-    quick, quick_gate = gated(sandbox, "lyon")
-    slow, slow_gate = gated(sandbox, "rome")
+    quick, quick_gate = gated("lyon")
+    slow, _ = gated("rome")
     profile = profile_of(sandbox, quick, slow, entry(sandbox, "paris"))
     needed_since: list[float] = []
 
@@ -198,7 +210,6 @@ def test_who_answers_within_a_second_after_the_target_and_the_site_is_in_and_nob
 
     found = gathered(resources, profile, wanted("paris"), progress)
     seconds = monotonic() - needed_since[0]
-    slow_gate.open()
     assert statuses(found) == {
         "lyon": ReadStatus.ANSWERED, "rome": ReadStatus.UNREACHABLE, "paris": ReadStatus.ANSWERED,
     }  # fmt: skip
@@ -296,15 +307,14 @@ def test_a_fault_of_storage_is_no_dead_cluster_and_the_message_comes_again(
 
 
 def test_a_cluster_that_takes_a_question_and_never_answers_costs_a_scheduled_run_no_minute(
-    sandbox: Sandbox, resources: Resources
+    sandbox: Sandbox, resources: Resources, gated: Gated
 ) -> None:
     """A run that a person asked for is more patient: Prism may only be slow."""
-    silent, gate = gated(sandbox, "rome")
+    silent, _ = gated("rome")
     profile = profile_of(sandbox, entry(sandbox, "paris"), silent)
     began = monotonic()
     found = gathered(resources, profile, wanted(shared=True))
     assert monotonic() - began < 40
-    gate.open()
     assert statuses(found) == {"paris": ReadStatus.ANSWERED, "rome": ReadStatus.UNREACHABLE}
 
 
