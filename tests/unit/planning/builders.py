@@ -36,6 +36,19 @@ NO_LIMITS = Limits(max_changes=1_000_000, max_change_percent=100)
 DAY_ONE = datetime(2026, 11, 20, 3, tzinfo=UTC)
 
 
+# verdicts: finding and reason
+ALIGNED = ("aligned", "own-vm-live")
+MOVED = ("remap", "vm-moved")
+REPLACED = ("remap", "vm-replaced")
+SEVERAL = ("ambiguous", "several-candidates")
+SPLIT = ("ambiguous", "split-brain")
+NO_VM = ("missing", "no-vm")
+NOT_THERE = ("missing", "not-on-target")
+UNREACHABLE = ("unknown", "cluster-unreachable")
+INCOMPLETE = ("unknown", "cluster-incomplete")
+IN_FLUX = ("unknown", "vm-in-flux")
+
+
 def uid(label: str) -> VmUuid:
     return VmUuid(str(uuid5(NAMESPACE_DNS, label)))
 

@@ -14,7 +14,14 @@ from shared.model.finding import Finding
 from shared.model.nutanix import ClusterReading, ReadStatus, RecoveryJob
 from shared.planning.lineage import Lineages
 from tests.unit.planning.builders import (
+    ALIGNED,
+    MOVED,
+    NO_VM,
+    NOT_THERE,
     OFF,
+    REPLACED,
+    SEVERAL,
+    UNREACHABLE,
     central,
     domain,
     element,
@@ -30,14 +37,6 @@ from tests.unit.planning.builders import (
     vm,
 )
 from tests.unit.planning.estates import ends_of, job_lists
-
-ALIGNED = ("aligned", "own-vm-live")
-MOVED = ("remap", "vm-moved")
-REPLACED = ("remap", "vm-replaced")
-SEVERAL = ("ambiguous", "several-candidates")
-NO_VM = ("missing", "no-vm")
-NOT_THERE = ("missing", "not-on-target")
-UNREACHABLE = ("unknown", "cluster-unreachable")
 
 
 def ends(jobs: Iterable[RecoveryJob], held: str = "a") -> set[str]:

@@ -9,10 +9,20 @@ from shared.model.citrix import Machine
 from shared.model.nutanix import ClusterReading, ReadStatus
 from shared.planning.plan import parse_target
 from tests.unit.planning.builders import (
+    ALIGNED,
     DEAD,
+    IN_FLUX,
+    INCOMPLETE,
+    MOVED,
+    NO_VM,
+    NOT_THERE,
     OFF,
     ON,
     OTHER,
+    REPLACED,
+    SEVERAL,
+    SPLIT,
+    UNREACHABLE,
     central,
     cluster_uuid,
     domain,
@@ -27,17 +37,6 @@ from tests.unit.planning.builders import (
     verdict,
     vm,
 )
-
-ALIGNED = ("aligned", "own-vm-live")
-MOVED = ("remap", "vm-moved")
-REPLACED = ("remap", "vm-replaced")
-SEVERAL = ("ambiguous", "several-candidates")
-SPLIT = ("ambiguous", "split-brain")
-NO_VM = ("missing", "no-vm")
-NOT_THERE = ("missing", "not-on-target")
-UNREACHABLE = ("unknown", "cluster-unreachable")
-INCOMPLETE = ("unknown", "cluster-incomplete")
-IN_FLUX = ("unknown", "vm-in-flux")
 
 PART = ReadStatus.INCOMPLETE
 BARE = element("paris")  # the cluster of the machine's present connection answers whole, and has nothing
