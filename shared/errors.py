@@ -14,7 +14,8 @@ holds a secret, and whatever a vendor answered is cut and scrubbed before it get
     │   ├── NotAvailableYet            the profile or request asks for what this version does not do
     │   ├── ProfileBusy                another run is at work and the caller asked not to wait
     │   ├── EditedElsewhere            a row changed between read and write
-    │   └── LockLost                   this worker may no longer write: another one took over
+    │   ├── LockLost                   this worker may no longer write: another one took over
+    │   └── IllegalMove                a run or remap is not in a state that allows this
     ├── IdempotencyMismatch       422  the key came with another body
     ├── TooManyRequests           429
     ├── SettingsInvalid           500  app settings are missing or wrong; ``problems`` has one sentence each
@@ -129,6 +130,13 @@ class EditedElsewhere(Conflict):
 class LockLost(Conflict):
     code = "lock-lost"
     title = "The lock was lost"
+
+
+class IllegalMove(Conflict):
+    """The table of states has no such move."""
+
+    code = "illegal-move"
+    title = "Not possible in this state"
 
 
 class IdempotencyMismatch(RealignError):

@@ -55,6 +55,11 @@ def run_to_row(run: Run) -> dict[str, Value | None]:
         "clusters": _clusters_to_json(run.clusters),
         "steps": _steps_to_json(run.steps),
         "error": _cut(run.error, _TEXT_UNITS),
+        "siteId": run.site_id,
+        "plannedAt": to_text(run.planned_at),
+        "approvedBy": _cut(run.approved_by, _TEXT_UNITS),
+        "cancelledBy": _cut(run.cancelled_by, _TEXT_UNITS),
+        "writingSince": to_text(run.writing_since),
     }
 
 
@@ -90,6 +95,11 @@ def row_to_run(row: Mapping[str, Any]) -> Run:
             for step in json.loads(row["steps"])
         ),
         error=row.get("error"),
+        site_id=row.get("siteId"),
+        planned_at=to_time(row.get("plannedAt")),
+        approved_by=row.get("approvedBy"),
+        cancelled_by=row.get("cancelledBy"),
+        writing_since=to_time(row.get("writingSince")),
     )
 
 

@@ -78,7 +78,11 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One execution of a profile, as its row in ``runs`` holds it."""
+    """One execution of a profile, as its row in ``runs`` holds it.
+
+    ``site_id`` is the Citrix site that it was planned for, ``approved_by`` who approved last (``realign``: its mode
+    did), ``cancelled_by`` who asked it to stop, ``writing_since`` when the first write to Citrix became possible.
+    """
 
     id: RunId
     profile: str
@@ -107,6 +111,11 @@ class Run:
     clusters: tuple[ClusterSummary, ...] = ()
     steps: tuple[Step, ...] = ()
     error: str | None = None
+    site_id: str | None = None
+    planned_at: datetime | None = None
+    approved_by: str | None = None
+    cancelled_by: str | None = None
+    writing_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
