@@ -1,12 +1,14 @@
 # Every target sets up what is missing; nothing but Python 3.11 to 3.13 is assumed.
 PYTHON ?= python3
 WORKERS ?= 3
+MACHINES ?= 300
+LATENCY_MS ?= 20
 BIN := .venv/bin
 READY := .venv/.ready
 AZURITE := sandbox/azurite/node_modules/.ready
 CLIENTS := tests/nutanix_clients/.venv-4.0/.ready tests/nutanix_clients/.venv-4.3/.ready
 
-.PHONY: demo serve test lint clean
+.PHONY: demo serve test bench lint clean
 
 demo: $(READY) $(AZURITE)
 	@$(BIN)/python -m sandbox demo
@@ -16,6 +18,9 @@ serve: $(READY) $(AZURITE)
 
 test: $(READY) $(AZURITE) $(CLIENTS)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+
+bench: $(READY) $(AZURITE)
+	@$(BIN)/python -m tests.bench.scripts --machines $(MACHINES) --latency-ms $(LATENCY_MS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

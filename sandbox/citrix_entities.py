@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sandbox.world import CitrixSite, SimCatalog, SimConnection, SimGroup, SimMachine, stable_uuid
+from sandbox.citrix_site import CitrixSite, SimCatalog, SimConnection, SimGroup, SimMachine, SimZone
+from sandbox.world import stable_uuid
 
 Json = Any
 Property = Callable[[CitrixSite, SimMachine], Json]
 SEEN = "2026-07-20T10:15:00Z"
+NOT_FOUND = "VirtualMachineNotFound"
 
 
 def _ref(identifier: str, uid: int, name: str) -> Json:
@@ -101,7 +103,7 @@ MACHINE_PROPERTIES: Mapping[str, Property] = {
     "PowerState": lambda site, m: m.power_state if m.connection_id else "Unmanaged",
     "PowerActionPending": lambda site, m: False,
     "SupportedPowerActions": lambda site, m: ["PowerOn", "PowerOff", "Restart", "Reset", "Shutdown"],
-    "FaultState": lambda site, m: "None",
+    "FaultState": lambda site, m: NOT_FOUND if m.power_state == NOT_FOUND and m.connection_id else "None",
     "SummaryState": lambda site, m: _on(m, "Available", "Unregistered"),
     "RegistrationState": lambda site, m: _on(m, "Registered", "Unregistered"),
     "InMaintenanceMode": lambda site, m: m.in_maintenance,
@@ -176,6 +178,35 @@ def catalog_item(site: CitrixSite, catalog: SimCatalog) -> Json:
         "JobsInProgress": [],
         "Metadata": [],
     }
+
+
+def catalog_detail(site: CitrixSite, catalog: SimCatalog) -> Json:
+    """The detail form. Its one hosting connection is that of its first machine, while others may be on another."""
+    machines = (each for each in site.machines.values() if each.catalog_id == catalog.id)
+    first = next((each for each in machines if each.connection_id), None)
+    return catalog_item(site, catalog) | {
+        "HypervisorConnection": None if first is None else _connection_ref(site, first),
+        "AgentVersion": "2407.0.100.136",
+        "OSType": "Windows 11",
+        "OSVersion": "10.0.26100.0",
+        "DeliveryGroups": [],
+    }
+
+
+def zone_item(site: CitrixSite, zone: SimZone) -> Json:
+    return {
+        "Id": zone.id,
+        "Name": zone.name,
+        "Description": None,
+        "IsPrimary": zone is next(iter(site.zones.values())),
+        "IsHealthy": True,
+        "ResourceLocation": None,
+        "Metadata": [],
+    }
+
+
+def zone_detail(site: CitrixSite, zone: SimZone) -> Json:
+    return zone_item(site, zone) | {"Controllers": []}
 
 
 def group_item(group: SimGroup) -> Json:

@@ -11,39 +11,17 @@ from collections import deque
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from sandbox.contract import Json
+from sandbox.citrix_errors import error_data, platform_error
+from sandbox.citrix_site import CitrixSite
 from sandbox.front import Answer, Call
-from sandbox.world import CitrixSite
 
 TOKEN_SECONDS = 3600
 TOKENS_A_MINUTE = 60
 BEARER = re.compile(r"CWSAuth bearer=(\S+)", re.IGNORECASE)
+# The form inside of a batch (section 6.1).
+ITEM_BEARER = re.compile(r"Bearer (\S+)", re.IGNORECASE)
 ON_PREMISES = "CitrixOnPremises"
 WITHOUT_SITE = ("getMe", "listSites", "getSite", "getHealth")
-
-
-def platform_error(status: int, kind: str, detail: str, reason: str) -> Answer:
-    """An error of the Citrix Cloud platform in front of the service (section 9.1, second shape)."""
-    body: Json = {
-        "type": f"https://errors-api.cloud.com/common/{kind}",
-        "detail": detail,
-        "parameters": [{"name": "reason", "value": reason}],
-    }
-    return Answer(status, body=body)
-
-
-def error_data(status: int, message: str, error_type: str | None = None) -> Answer:
-    """An error of the service itself (section 9.1, first shape)."""
-    body: Json = {
-        "ErrorMessage": message,
-        "SdkErrorId": secrets.token_hex(8),
-        "ErrorType": error_type,
-        "ErrorDetails": None,
-        "SupportLink": None,
-        "ErrorReportXml": None,
-        "ErrorReport": None,
-    }
-    return Answer(status, body=body)
 
 
 class Door(Protocol):
@@ -59,17 +37,25 @@ class Door(Protocol):
     def refusal(self, call: Call) -> Answer | None:
         """None for a call with a token that holds."""
 
+    def caller(self, call: Call) -> str:
+        """Who signed in with the call's token, which holds."""
+
 
 class _Tokens:
     """The tokens that one door has given out; each holds for an hour."""
 
     def __init__(self) -> None:
         self._until: dict[str, float] = {}
+        self._callers: dict[str, str] = {}
 
-    def new(self) -> str:
+    def new(self, caller: str) -> str:
         token = f"eyJhbGciOiJub25lIn0.{secrets.token_urlsafe(48)}"
         self._until[token] = time.monotonic() + TOKEN_SECONDS
+        self._callers[token] = caller
         return token
+
+    def caller(self, call: Call) -> str:
+        return self._callers[_bearer(call)]
 
     def forget(self, call: Call) -> None:
         self._until.pop(_bearer(call), None)
@@ -99,9 +85,10 @@ class CloudDoor:
     def issue(self, call: Call) -> Answer:
         if call.path["customerId"].lower() not in (self._site.customer_id.lower(), "root"):
             return _unauthenticated("invalid")
-        given = (call.body["client_id"], call.body["client_secret"])
-        wanted = (self._site.client_id, self._site.client_secret)
-        if not all(hmac.compare_digest(a.encode(), b.encode()) for a, b in zip(given, wanted, strict=True)):
+        client = call.body["client_id"]
+        known = {**self._site.accounts, self._site.client_id: self._site.client_secret}
+        secret = call.body["client_secret"]
+        if not secret or not hmac.compare_digest(secret.encode(), known.get(client, "").encode()):
             return _unauthenticated("invalid")
         now = time.monotonic()
         while self._issued and self._issued[0] < now - 60:
@@ -110,11 +97,14 @@ class CloudDoor:
             return error_data(429, "Too many tokens were requested. Reuse the token until it expires.")
         self._issued.append(now)
         # The official SDK reads the lifetime as a text.
-        body = {"token_type": "bearer", "access_token": self._tokens.new(), "expires_in": str(TOKEN_SECONDS)}
+        body = {"token_type": "bearer", "access_token": self._tokens.new(client), "expires_in": str(TOKEN_SECONDS)}
         return Answer(body=body)
 
     def revoke(self, call: Call) -> None:
         self._tokens.forget(call)
+
+    def caller(self, call: Call) -> str:
+        return self._tokens.caller(call)
 
     def refusal(self, call: Call) -> Answer | None:
         fault = self._tokens.fault(call)
@@ -132,16 +122,16 @@ class WindowsDoor:
         self._tokens = _Tokens()
 
     def issue(self, call: Call) -> Answer:
-        wanted = base64.b64encode(f"{self._site.username}:{self._site.password}".encode())
-        scheme, _, given = call.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "basic" or not hmac.compare_digest(given.strip().encode(), wanted):
+        user, password = _basic(call)
+        known = {**self._site.accounts, self._site.username: self._site.password}
+        if not password or not hmac.compare_digest(password.encode(), known.get(user, "").encode()):
             refused = error_data(401, "The user name or password is incorrect.")
             refused.headers["WWW-Authenticate"] = "Basic"
             return refused
         ends = datetime.now(UTC) + timedelta(seconds=TOKEN_SECONDS)
         body = {
-            "Token": self._tokens.new(),
-            "Principal": self._site.username,
+            "Token": self._tokens.new(user),
+            "Principal": user,
             "UserId": "S-1-5-21-1004336348-1177238915-682003330-1105",
             "CustomerId": ON_PREMISES,
             "ExpiresAt": ends.strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -150,6 +140,9 @@ class WindowsDoor:
 
     def revoke(self, call: Call) -> None:
         self._tokens.forget(call)
+
+    def caller(self, call: Call) -> str:
+        return self._tokens.caller(call)
 
     def refusal(self, call: Call) -> Answer | None:
         fault = self._tokens.fault(call)
@@ -183,8 +176,20 @@ def accept_refusal(call: Call) -> Answer | None:
 
 
 def _bearer(call: Call) -> str:
-    found = BEARER.fullmatch(call.headers.get("Authorization", ""))
+    form = ITEM_BEARER if call.item else BEARER
+    found = form.fullmatch(call.headers.get("Authorization", ""))
     return found[1] if found else ""
+
+
+def _basic(call: Call) -> tuple[str, str]:
+    """User and password of the HTTP Basic header; empty where there is none that can be read."""
+    scheme, _, given = call.headers.get("Authorization", "").partition(" ")
+    try:
+        text = base64.b64decode(given, validate=True).decode()
+    except ValueError:
+        return "", ""
+    user, _, password = text.partition(":")
+    return (user, password) if scheme.lower() == "basic" else ("", "")
 
 
 def _unauthenticated(reason: str) -> Answer:

@@ -2,8 +2,13 @@
 
 ``NAME[=[ONLY:]NUMBER]``. The number is how many calls the fault hits, or milliseconds for the slow ones; without a
 number a momentary fault hits a few calls and a lasting one holds until it is cleared. ``ONLY`` narrows a fault to one
-Prism by its name (``prism-500=paris:2``, ``relay-down=paris``), to ``read`` or ``write`` calls of Citrix, or to one
-storage service. ``citrix-429=NUMBER@SECONDS`` adds a ``Retry-After``, which Citrix does not promise, to each refusal.
+Prism by its name (``prism-500=paris:2``, ``relay-down=paris``), to ``read`` or ``write`` calls of Citrix or one of its
+operations (``citrix-drop=submitBatch``), or to one storage service. ``citrix-429=NUMBER@SECONDS`` adds a
+``Retry-After``, which Citrix does not promise, to each refusal.
+
+``token-expiry=item`` strikes the items of a batch, ``token-expiry=call`` what is none. ``batch-item-fail=lie`` lets the
+items say that they were done. ``job-stuck`` and ``job-lost`` may name a job's type (``job-stuck=Batch``), and
+``job-stuck=uncancellable`` makes jobs that nobody can cancel.
 """
 
 from __future__ import annotations
@@ -19,6 +24,9 @@ DEFAULT_CALLS: dict[str, int | None] = {
     "citrix-slow": None,
     "citrix-drop": 1,
     "token-expiry": 1,
+    "batch-item-fail": 3,
+    "job-stuck": 1,
+    "job-lost": 1,
     "prism-500": None,
     "prism-truncated": 1,
     "prism-slow": None,
@@ -29,7 +37,6 @@ DEFAULT_CALLS: dict[str, int | None] = {
 }
 MILLISECONDS = {"citrix-slow": 2_000, "prism-slow": 2_000}
 WITH_RETRY_AFTER = ("citrix-429",)
-NOT_YET = ("batch-item-fail", "job-stuck", "job-lost")
 
 
 class UnknownFault(ValueError):
@@ -56,8 +63,6 @@ class Fault:
 
 def parse(name: str, value: str | int | None = None) -> Fault:
     """``name`` and ``value`` as a flag or the admin route gives them. Raises ``UnknownFault``."""
-    if name in NOT_YET:
-        raise UnknownFault(f"The fault {name} is not available yet: it comes with the release that writes to Citrix.")
     if name not in DEFAULT_CALLS:
         raise UnknownFault(f"There is no fault {name}. Choose one of: {', '.join(sorted(DEFAULT_CALLS))}.")
     text, retry_after = _without_retry_after(name, None if value is None else str(value))

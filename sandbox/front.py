@@ -1,4 +1,4 @@
-"""The way of a request through a simulator: route, count, faults, admission, contract, handler, contract, answer.
+"""The way of a request through a simulator: route, count, hold, faults, admission, contract, handler, contract, answer.
 
 What the outside systems have in common stands here; what one of them does stands in its own module. A request that
 breaks the contract is refused as the real system would; one for a path that nobody serves goes the same way, and is
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 from urllib.parse import parse_qsl
@@ -19,22 +19,39 @@ from aiohttp import web
 
 from sandbox.calls import Calls
 from sandbox.contract import UNKNOWN, Contract, Operation
+from sandbox.holds import Holds, abort
 
 Json = Any
 JSON_TYPE = "application/json"
 MAX_REQUEST_BYTES = 64 * 1024 * 1024
 
 
+class Inside(Protocol):
+    """What a simulator does without a caller, such as the items of a batch, goes the way of a call all the same."""
+
+    async def pause(self) -> None:
+        """As long as a call takes on its way."""
+
+    async def ask(self, call: Call) -> Answer:
+        """Admission, contract, handler, contract."""
+
+
 @dataclass(slots=True)
 class Call:
-    """One request, read by its contract. ``body`` is None where none was sent, or none that could be read."""
+    """One request, read by its contract. ``body`` is None where none was sent, or none that could be read.
+
+    ``caller`` is who signed in, as the simulator's admission found; ``item``: it is an item of a batch.
+    """
 
     operation: Operation
     path: dict[str, str]
     headers: Mapping[str, str]
     cookies: Mapping[str, str]
     raw_query: list[tuple[str, str]]
+    inside: Inside
     raw_body: bytes = b""
+    item: bool = False
+    caller: str = ""
     query: dict[str, Json] = field(default_factory=dict)
     body: Json = None
 
@@ -63,7 +80,7 @@ class Answer:
         return b"" if self.body is None else json.dumps(self.body, separators=(",", ":")).encode()
 
 
-Handler = Callable[[Call], Answer]
+Handler = Callable[[Call], Answer | Awaitable[Answer]]
 
 
 class Simulator(Protocol):
@@ -111,10 +128,18 @@ class Defects:
 class Front:
     """An aiohttp application in front of one address. ``latency`` is in seconds, and may be changed at any time."""
 
-    def __init__(self, origin: Simulator | Origin, calls: Calls, defects: Defects, latency: float = 0.0) -> None:
+    def __init__(
+        self,
+        origin: Simulator | Origin,
+        calls: Calls,
+        defects: Defects,
+        latency: float = 0.0,
+        holds: Holds | None = None,
+    ) -> None:
         self._origin = origin
         self._calls = calls
         self._defects = defects
+        self._holds = holds or Holds()
         self.latency = latency
         self.app = web.Application(client_max_size=MAX_REQUEST_BYTES)
         self.app.router.add_route("*", "/{path:.*}", self._handle)
@@ -122,27 +147,40 @@ class Front:
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         origin = self._origin
         simulator = origin.serving(request.rel_url.raw_path) if isinstance(origin, Origin) else origin
-        operation, path = _route(simulator, request)
-        self._calls.add(simulator.system, operation.method, operation.template)
+        system = simulator.system
+        operation, path = route(simulator, request.method, request.rel_url.raw_path)
+        self._calls.add(system, operation.method, operation.template)
         call = Call(
             operation=operation,
             path=path,
             headers=request.headers,
             cookies=request.cookies,
             raw_query=list(request.query.items()),
+            inside=_Inside(self, simulator),
             raw_body=await request.read(),
         )
+        if not await self._holds.passes("before", system, operation.id, request, call.raw_body):
+            return abort(request)
         if self.latency:
             await asyncio.sleep(self.latency)
-        answer = self._checked(simulator, call, await simulator.trouble(call) or _answer(simulator, call))
+        trouble = await simulator.trouble(call)
+        answer = await self.answer(simulator, call) if trouble is None else self._checked(simulator, call, trouble)
         if answer.status == 429:
-            self._calls.add_throttled(simulator.system, operation.method, operation.template)
-        return await _send(request, answer if answer.gateway else simulator.finish(call, answer))
+            self._calls.add_throttled(system, operation.method, operation.template)
+        if not answer.gateway:
+            answer = simulator.finish(call, answer)
+        if not await self._holds.passes("after", system, operation.id, request, call.raw_body):
+            return abort(request)
+        return await _send(request, answer)
+
+    async def answer(self, simulator: Simulator, call: Call) -> Answer:
+        """What the simulator says to a call, judged by the contract."""
+        return self._checked(simulator, call, await _answer(simulator, call))
 
     def _checked(self, simulator: Simulator, call: Call, answer: Answer) -> Answer:
         media_type = None if answer.body is None and answer.payload is None else answer.media_type
         contract = simulator.contract
-        problems = contract.check_answer(call.operation, answer.status, media_type, answer.body)
+        problems = contract.check_answer(call.operation, answer.status, media_type, answer.body, answer.headers)
         if not problems:
             return answer
         text = f"{simulator.system} {call.operation.id} {answer.status}: {'; '.join(problems[:5])}"
@@ -150,15 +188,27 @@ class Front:
         return Answer(500, payload=f"sandbox defect: {text}".encode(), media_type="text/plain")
 
 
-def _route(simulator: Simulator, request: web.Request) -> tuple[Operation, dict[str, str]]:
-    raw_path = request.rel_url.raw_path
-    found = simulator.contract.match(request.method, raw_path)
+@dataclass(frozen=True, slots=True)
+class _Inside:
+    front: Front
+    simulator: Simulator
+
+    async def pause(self) -> None:
+        await asyncio.sleep(self.front.latency)
+
+    async def ask(self, call: Call) -> Answer:
+        return await self.front.answer(self.simulator, call)
+
+
+def route(simulator: Simulator, method: str, raw_path: str) -> tuple[Operation, dict[str, str]]:
+    """The operation that a request names, with its path parameters; the unknown one where nobody serves the path."""
+    found = simulator.contract.match(method, raw_path)
     if found is not None and found[0].id in simulator.handlers:
         return found
-    return simulator.contract.unknown(request.method, raw_path, simulator.probe), {}
+    return simulator.contract.unknown(method, raw_path, simulator.probe), {}
 
 
-def _answer(simulator: Simulator, call: Call) -> Answer:
+async def _answer(simulator: Simulator, call: Call) -> Answer:
     problems = _read(simulator, call)
     refused = simulator.admit(call)
     if refused is not None:
@@ -171,7 +221,8 @@ def _answer(simulator: Simulator, call: Call) -> Answer:
         return simulator.refuse(415 if wanted == JSON_TYPE else 400, [f"The Content-Type must be {wanted}."])
     if problems:
         return simulator.refuse(400, problems)
-    return simulator.handlers[call.operation.id](call)
+    answer = simulator.handlers[call.operation.id](call)
+    return answer if isinstance(answer, Answer) else await answer
 
 
 def _read(simulator: Simulator, call: Call) -> list[str]:
@@ -200,15 +251,14 @@ def _form(raw: bytes) -> dict[str, str]:
 async def _send(request: web.Request, answer: Answer) -> web.StreamResponse:
     payload = answer.bytes()
     if answer.drop:
-        _abort(request)
-        return web.Response(status=answer.status)
+        return abort(request)
     if answer.cut:
         response = web.StreamResponse(status=answer.status, headers=answer.headers)
         response.content_type = answer.media_type
         response.content_length = len(payload)
         await response.prepare(request)
         await response.write(payload[: len(payload) // 2])
-        _abort(request)
+        abort(request)
         return response
     whole = web.Response(status=answer.status, body=payload, headers=answer.headers)
     if payload:
@@ -216,8 +266,3 @@ async def _send(request: web.Request, answer: Answer) -> web.StreamResponse:
     for cookie in answer.cookies:
         whole.headers.add("Set-Cookie", cookie)
     return whole
-
-
-def _abort(request: web.Request) -> None:
-    if request.transport is not None:
-        request.transport.abort()

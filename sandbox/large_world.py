@@ -5,20 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+from sandbox.citrix_site import SimCatalog, SimConnection, SimGroup, SimMachine, SimZone
 from sandbox.scenario import Expected, Scenario
-from sandbox.world import (
-    AHV_PLUGIN_ELEMENT,
-    NutanixCluster,
-    Prism,
-    SimCatalog,
-    SimConnection,
-    SimGroup,
-    SimMachine,
-    SimVm,
-    World,
-    cluster_uuid,
-    stable_uuid,
-)
+from sandbox.world import AHV_PLUGIN_ELEMENT, NutanixCluster, Prism, SimVm, World, cluster_uuid, stable_uuid
 from sandbox.world_builder import DNS_SUFFIX, DOMAIN, empty_site
 
 NAME = "large"
@@ -150,6 +139,7 @@ class _Large:
             address=f"prism-{cluster[:3]}.corp.example",
         )
         self._site.connections[connection.id] = connection
+        self._site.zones[connection.zone_id] = SimZone(connection.zone_id, connection.zone)
         return connection
 
     def _catalog(self, name: str) -> SimCatalog:

@@ -23,6 +23,7 @@ from sandbox.citrix_cvad import DeliveryController
 from sandbox.citrix_daas import CitrixDaas
 from sandbox.faults import Fault, Faults
 from sandbox.front import Defects, Front, Origin, Simulator
+from sandbox.holds import Holds
 from sandbox.identity import PATH, Identity
 from sandbox.prism_central import Central
 from sandbox.prism_v2 import ElementV2
@@ -66,6 +67,7 @@ class Sandbox:
         self.calls = Calls()
         self.faults = Faults()
         self.defects = Defects()
+        self.holds = Holds()
         self.relays: dict[str, TcpRelay] = {}
         self.controller_relays: dict[str, TcpRelay] = {}
         self.function_key = secrets.token_urlsafe(24)
@@ -140,6 +142,7 @@ class Sandbox:
 
     def stop(self) -> None:
         """Ends all of it. Raises ``DefectiveSandbox`` where a simulator broke its contract."""
+        self.holds.release_all()
         self._stack.close()
         if self.defects.found:
             raise DefectiveSandbox("; ".join(self.defects.found))
@@ -168,7 +171,7 @@ class Sandbox:
         self.faults.watch("relay-down", self._relays_down)
         self.identity = Identity(self.calls)
         identity = self.serve(self.identity.app)
-        self.vault = Vault(self.identity, self.faults, self.calls)
+        self.vault = Vault(self.identity, self.faults, self.calls, self.holds)
         vault = self.serve(self.vault.app, certificate)
         self.vault.port = vault.port
         self._urls["vault"] = vault.url
@@ -180,7 +183,7 @@ class Sandbox:
         self.environ = self._environ(identity.url + PATH, self._storage(), self._profiles())
 
     def _simulate(self, simulator: Simulator | Origin, certificate: ServerCertificate) -> Server:
-        front = Front(simulator, self.calls, self.defects, self._latency)
+        front = Front(simulator, self.calls, self.defects, self._latency, self.holds)
         self._fronts.append(front)
         return self.serve(front.app, certificate)
 
@@ -219,7 +222,7 @@ class Sandbox:
             self.faults.rule_out("storage-busy", NO_PROXY)
             return text
         for service, url in zip(SERVICES, (azurite.blob_url, azurite.queue_url, azurite.table_url), strict=True):
-            proxy = self.serve(StorageProxy(service, url, self.faults, self.calls).app)
+            proxy = self.serve(StorageProxy(service, url, self.faults, self.calls, self.holds).app)
             text = text.replace(url.rsplit("/", 1)[0], proxy.url)
         return text
 

@@ -16,7 +16,8 @@ from typing import Any
 
 import yaml
 
-from sandbox.world import CitrixSite, Prism, World
+from sandbox.citrix_site import CitrixSite
+from sandbox.world import Prism, World
 from sandbox.world_builder import ScenarioError, WorldBuilder
 
 FOLDER = Path(__file__).parent / "scenarios"

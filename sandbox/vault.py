@@ -14,6 +14,7 @@ from aiohttp import web
 
 from sandbox.calls import Calls
 from sandbox.faults import Faults
+from sandbox.holds import Holds, abort
 from sandbox.identity import TENANT, Identity, TokenRefused
 from sandbox.world import stable_uuid
 
@@ -30,10 +31,11 @@ class VaultSecret:
 class Vault:
     """Secrets by name. ``put`` makes a new version, as a rotation does."""
 
-    def __init__(self, identity: Identity, faults: Faults, calls: Calls) -> None:
+    def __init__(self, identity: Identity, faults: Faults, calls: Calls, holds: Holds | None = None) -> None:
         self._identity = identity
         self._faults = faults
         self._calls = calls
+        self._holds = holds or Holds()
         self._secrets: dict[str, list[VaultSecret]] = {}
         self.port = 0
         self.app = web.Application()
@@ -57,6 +59,14 @@ class Vault:
 
     async def _get(self, request: web.Request) -> web.Response:
         self._calls.add("vault", "GET", ROUTE)
+        if not await self._holds.passes("before", "vault", "getSecret", request, b""):
+            return abort(request)
+        answer = self._answer(request)
+        if not await self._holds.passes("after", "vault", "getSecret", request, b""):
+            return abort(request)
+        return answer
+
+    def _answer(self, request: web.Request) -> web.Response:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             return self._challenge("AKV10000: Request is missing a Bearer or PoP token.")

@@ -1,4 +1,4 @@
-"""The estate that the simulators show: Nutanix clusters with their VMs, and a Citrix site with its machine records.
+"""The estate that the simulators show: Nutanix clusters with their VMs, and the Citrix site that stands over them.
 
 Plain mutable data, on purpose: a test changes a field and the next answer shows it. A VM lives on one Nutanix cluster;
 a Prism endpoint shows the VMs of its cluster (Element) or of all its registered clusters (Central), so that one VM can
@@ -11,6 +11,8 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+
+from sandbox.citrix_site import CitrixSite, SimConnection, SimMachine, Write
 
 AHV_PLUGIN_ELEMENT = "AcropolisFactory"
 MINORS = {"vmm": 2, "clustermgmt": 2, "prism": 2, "dataprotection": 2, "datapolicies": 2}
@@ -163,119 +165,28 @@ class Prism:
 
 
 @dataclass(slots=True)
-class SimConnection:
-    """A hosting connection of the Citrix site. ``resets`` counts ``$resetConnection``."""
-
-    id: str
-    uid: int
-    name: str
-    plugin_id: str
-    zone_id: str
-    zone: str
-    address: str
-    in_maintenance: bool = False
-    connection_type: str = "Custom"
-    resets: int = 0
-
-
-@dataclass(slots=True)
-class SimCatalog:
-    """A machine catalog; ``folder`` is its admin folder with backslashes, empty for the root."""
-
-    id: str
-    uid: int
-    name: str
-    folder: str
-    zone_id: str
-    zone: str
-    provisioning: str = "Manual"
-    session_support: str = "SingleSession"
-
-    @property
-    def full_name(self) -> str:
-        return f"{self.folder}\\{self.name}" if self.folder else self.name
-
-
-@dataclass(slots=True)
-class SimGroup:
-    """A delivery group."""
-
-    id: str
-    uid: int
-    name: str
-    folder: str = ""
-
-    @property
-    def full_name(self) -> str:
-        return f"{self.folder}\\{self.name}" if self.folder else self.name
-
-
-@dataclass(slots=True)
-class SimMachine:
-    """A machine record: what Citrix believes. ``connection_id`` and ``hosted_machine_id`` are None where unmanaged."""
-
-    id: str
-    uid: int
-    name: str
-    dns_name: str | None
-    catalog_id: str
-    group_id: str | None
-    provisioning: str
-    connection_id: str | None
-    hosted_machine_id: str | None
-    hosted_name: str | None = None
-    power_state: str = "Unknown"
-    in_maintenance: bool = False
-    metadata: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class CitrixSite:
-    """A Citrix site, seen as that of a DaaS customer and as one on premises. ``frozen`` makes ``/Me`` answer 530.
-
-    ``kind`` is the profile's word. ``controllers`` are the Delivery Controllers by name, True for one that is up;
-    ``old`` makes them refuse ``fields`` in a list of machines.
-    """
-
-    id: str
-    name: str
-    customer_id: str
-    client_id: str
-    client_secret: str = field(repr=False)
-    connections: dict[str, SimConnection] = field(default_factory=dict)
-    catalogs: dict[str, SimCatalog] = field(default_factory=dict)
-    groups: dict[str, SimGroup] = field(default_factory=dict)
-    machines: dict[str, SimMachine] = field(default_factory=dict)
-    frozen: bool = False
-    kind: str = "daas"
-    username: str = "CORP\\svc-realign"
-    password: str = field(default="", repr=False)
-    controllers: dict[str, bool] = field(default_factory=lambda: {"ddc01": True})
-    old: bool = False
-
-    def connection(self, name_or_id: str) -> SimConnection | None:
-        wanted = name_or_id.lower()
-        for connection in self.connections.values():
-            if wanted in (connection.id.lower(), connection.name.lower()):
-                return connection
-        return None
-
-    def machine(self, name_or_id: str) -> SimMachine | None:
-        """By id, or by ``DOMAIN|host`` (contract ``citrix.md``, section 4.8)."""
-        found = self.machines.get(name_or_id.lower())
-        if found is not None:
-            return found
-        wanted = name_or_id.replace("|", "\\").lower()
-        return next((each for each in self.machines.values() if each.name.lower() == wanted), None)
-
-
-@dataclass(slots=True)
 class World:
-    """Everything that the simulators know."""
+    """Everything that the simulators know, and every write that they executed.
+
+    ``writes`` counts a machine's PATCHes, ``history`` tells each. ``nested_items``: every n-th PATCH of a batch only
+    starts a job of its own (0: none). ``seed`` draws the order in which the items of a batch are done.
+    ``job_start_seconds`` is how long a job waits before it begins, ``power_lag_seconds`` how long after a reset of a
+    hosting connection its machines' power states come.
+    """
 
     prisms: dict[str, Prism]
     site: CitrixSite
     writes: Counter[str] = field(default_factory=Counter)
+    history: list[Write] = field(default_factory=list)
+    nested_items: int = 0
+    seed: int = 1
+    job_start_seconds: float = 0.0
+    power_lag_seconds: float = 0.0
+
+    def purge_jobs(self) -> None:
+        """What Citrix does 48 hours after a job has ended: its record goes."""
+        for job in [each for each in self.site.jobs.values() if each.ended is not None]:
+            del self.site.jobs[job.id]
 
     def refresh_power(self, connection: SimConnection) -> None:
         """What Citrix does after a reset of a connection: it asks the hypervisor again for every machine on it."""
@@ -291,8 +202,12 @@ class World:
     @staticmethod
     def _seen_power(machine: SimMachine, prisms: list[Prism]) -> str:
         states = {"on": "On", "off": "Off", "paused": "Suspended"}
-        for prism in prisms:
-            found = prism.find(machine.hosted_machine_id or "") if prism.up else None
-            if found is not None and found[0].available:
-                return states.get(found[1].power, "Unknown")
-        return "Unknown"
+        answering = [prism for prism in prisms if prism.up]
+        found = [hit for prism in answering if (hit := prism.find(machine.hosted_machine_id or "")) is not None]
+        for cluster, vm in found:
+            if cluster.available:
+                return states.get(vm.power, "Unknown")
+        # Only a hypervisor that answers whole can say that it has no such VM.
+        if found or not answering or len(answering) < len(prisms) or machine.hosted_machine_id is None:
+            return "Unknown"
+        return "VirtualMachineNotFound"

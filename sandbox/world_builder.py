@@ -12,19 +12,15 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
+from sandbox.citrix_site import CitrixSite, SimCatalog, SimConnection, SimGroup, SimMachine, SimZone
 from sandbox.job_builder import JobBuilder
 from sandbox.world import (
     AHV_PLUGIN_ELEMENT,
     MINORS,
-    CitrixSite,
     DomainEntry,
     NutanixCluster,
     Prism,
-    SimCatalog,
-    SimConnection,
     SimDomain,
-    SimGroup,
-    SimMachine,
     SimVm,
     World,
     cluster_uuid,
@@ -95,21 +91,28 @@ class WorldBuilder:
     def _citrix(self, entry: Json) -> None:
         """``controllers`` is their number, or the state of each, ``up`` or ``down``."""
         site, controllers = self._site, entry.get("controllers", 1)
+        site.batch_form = entry.get("batchForm", site.batch_form)
         site.kind, site.old = entry.get("kind", "daas"), entry.get("old", False)
         if site.kind not in ("daas", "cvad"):
             raise ScenarioError(f"Scenario {self._name}: site.kind is daas or cvad, not {site.kind}.")
         states = ["up"] * controllers if isinstance(controllers, int) else controllers
         site.controllers = {f"ddc{number:02d}": state == "up" for number, state in enumerate(states, start=1)}
 
+    def _zone(self, entry: Json) -> SimZone:
+        """The zone that a connection or a catalog names; the first that is named is the primary one."""
+        name = entry.get("zone", "Primary")
+        zone = SimZone(stable_uuid(self._name, "zone", name), name)
+        return self._site.zones.setdefault(zone.id, zone)
+
     def _connection(self, entry: Json) -> None:
-        zone = entry.get("zone", "Primary")
+        zone = self._zone(entry)
         connection = SimConnection(
             id=stable_uuid(self._name, "connection", entry["name"]),
             uid=len(self._site.connections) + 1,
             name=entry["name"],
             plugin_id=entry.get("plugin", AHV_PLUGIN_ELEMENT),
-            zone_id=stable_uuid(self._name, "zone", zone),
-            zone=zone,
+            zone_id=zone.id,
+            zone=zone.name,
             address=entry.get("address", "prism.corp.example"),
             in_maintenance=entry.get("maintenance", False),
             connection_type=entry.get("type", "Custom"),
@@ -147,14 +150,14 @@ class WorldBuilder:
             self._clusters[name].domains[entry["name"]] = SimDomain(entry["name"], active, remote_sites=others)
 
     def _catalog(self, entry: Json) -> None:
-        zone = entry.get("zone", "Primary")
+        zone = self._zone(entry)
         catalog = SimCatalog(
             id=stable_uuid(self._name, "catalog", entry.get("folder", ""), entry["name"]),
             uid=len(self._site.catalogs) + 1,
             name=entry["name"],
             folder=entry.get("folder", ""),
-            zone_id=stable_uuid(self._name, "zone", zone),
-            zone=zone,
+            zone_id=zone.id,
+            zone=zone.name,
             provisioning=entry.get("provisioning", "Manual"),
         )
         self._site.catalogs[catalog.id] = catalog

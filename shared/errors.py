@@ -15,7 +15,11 @@ holds a secret, and whatever a vendor answered is cut and scrubbed before it get
     │   ├── ProfileBusy                another run is at work and the caller asked not to wait
     │   ├── EditedElsewhere            a row changed between read and write
     │   ├── LockLost                   this worker may no longer write: another one took over
-    │   └── IllegalMove                a run or remap is not in a state that allows this
+    │   ├── IllegalMove                a run or remap is not in a state that allows this
+    │   ├── NotWaiting                 the run does not wait for what is asked of it
+    │   ├── PlanOutdated               the plan is too old, or there is a newer one
+    │   ├── PlanChanged                the plan is not the one that the caller saw
+    │   └── RemapNotOpen               ``machines`` are not in a state that allows this
     ├── IdempotencyMismatch       422  the key came with another body
     ├── TooManyRequests           429
     ├── SettingsInvalid           500  app settings are missing or wrong; ``problems`` has one sentence each
@@ -139,6 +143,38 @@ class IllegalMove(Conflict):
     title = "Not possible in this state"
 
 
+class NotWaiting(Conflict):
+    code = "not-waiting"
+    title = "The run does not wait for this"
+
+
+class PlanOutdated(Conflict):
+    code = "plan-outdated"
+    title = "The plan is outdated"
+
+
+class PlanChanged(Conflict):
+    """``fingerprint`` is that of the plan as it is now."""
+
+    code = "plan-changed"
+    title = "The plan has changed"
+
+    def __init__(self, message: str, *, fingerprint: str) -> None:
+        super().__init__(message)
+        self.fingerprint = fingerprint
+
+
+class RemapNotOpen(Conflict):
+    """``machines`` are the ids concerned, the first of many."""
+
+    code = "remap-not-open"
+    title = "Not possible for this machine"
+
+    def __init__(self, message: str, *, machines: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.machines = machines
+
+
 class IdempotencyMismatch(RealignError):
     status = 422
     code = "idempotency-mismatch"
@@ -201,7 +237,11 @@ class Upstream(RealignError):
 
 
 class CitrixError(Upstream):
-    """``transaction_id`` is what Citrix support asks for (contract ``citrix.md``, section 2.4)."""
+    """``transaction_id`` is what Citrix support asks for (contract ``citrix.md``, section 2.4).
+
+    ``unsent``, of a write: nothing was executed, since it was refused with a 4xx or never sent. ``retry_after``: the
+    seconds that Citrix asks to wait.
+    """
 
     code = "citrix-error"
     title = "Citrix failed"
@@ -215,10 +255,14 @@ class CitrixError(Upstream):
         retryable: bool = False,
         transaction_id: str | None = None,
         http_status: int | None = None,
+        unsent: bool = False,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message, kind=kind, system=system, retryable=retryable)
         self.transaction_id = transaction_id
         self.http_status = http_status
+        self.unsent = unsent
+        self.retry_after = retry_after
 
 
 class PrismError(Upstream):

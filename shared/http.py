@@ -105,7 +105,7 @@ class _Request:
     system: str
     headers: Callable[[], Mapping[str, str]]
     params: Mapping[str, str | int] | None
-    json: Any
+    json: Any = field(repr=False)  # a batch of Citrix carries tokens
     data: Mapping[str, str] | None = field(repr=False)
     auth: Auth | None
 
@@ -124,8 +124,10 @@ def call(
     data: Mapping[str, str] | None = None,
     auth: Auth | None = None,
     retry_on: frozenset[int] = RETRYABLE,
+    wait_out_429: bool = True,
 ) -> Answer:
-    """Ask once, or as often as ``limits`` allows. ``repeatable`` is the caller's word that asking twice does no harm.
+    """Ask once, or as often as ``limits`` allows. ``repeatable`` is the caller's word that asking twice does no harm;
+    without ``wait_out_429`` a caller that sets its own pace hears of a 429 at once.
 
     ``system`` names the other side in messages ("Prism Element prism.corp.example"). Raises ``CallFailed`` for
     everything but a whole 2xx answer; its ``kind`` is one of those of ``Upstream``. Redirects are not followed.
@@ -135,7 +137,10 @@ def call(
     for attempt in count(1):
         patience = min(silence, limits.deadline.remaining())
         if patience <= 0:
-            raise CallFailed("did not answer in the time that was left", kind="timeout", system=system, retryable=True)
+            cause = "did not answer in the time that was left"
+            # what may not be repeated goes again only when nothing was done before
+            unsent = attempt == 1 or not repeatable
+            raise CallFailed(cause, kind="timeout", system=system, retryable=True, unsent=unsent)
         began = limits.deadline.clock()
         try:
             return _ask_once(session, request, patience, limits)
@@ -144,7 +149,7 @@ def call(
                 silence -= limits.deadline.clock() - began
             broken_bodies += failure.kind == "malformed"
             wait = delay(attempt, failure.headers.get("Retry-After"), limits)
-            worth_it = should_repeat(failure, repeatable=repeatable, retry_on=retry_on)
+            worth_it = should_repeat(failure, repeatable=repeatable, retry_on=retry_on, wait_out_429=wait_out_429)
             exhausted = attempt >= limits.attempts or broken_bodies > ASK_AGAIN_FOR_BODY
             if not worth_it or exhausted or silence <= 0 or wait >= limits.deadline.remaining():
                 raise
@@ -153,10 +158,14 @@ def call(
     raise AssertionError("unreachable: the loop above only ends by return or raise")
 
 
-def should_repeat(failure: CallFailed, *, repeatable: bool, retry_on: frozenset[int] = RETRYABLE) -> bool:
+def should_repeat(
+    failure: CallFailed, *, repeatable: bool, retry_on: frozenset[int] = RETRYABLE, wait_out_429: bool = True
+) -> bool:
     """After a 429, or when nothing was sent, nothing has happened. After anything else a write may have."""
-    if failure.unsent or failure.http_status == 429:
+    if failure.unsent:
         return True
+    if failure.http_status == 429:
+        return wait_out_429
     if not repeatable:
         return False
     return failure.http_status in retry_on if failure.http_status is not None else failure.retryable
@@ -166,12 +175,18 @@ def delay(attempt: int, retry_after: str | None, limits: Limits) -> float:
     """Seconds to wait after attempt number ``attempt``. ``Retry-After`` (seconds or a date) goes first."""
     backoff: float = min(limits.ceiling, limits.backoff * 2 ** (attempt - 1))
     spread = limits.jitter()
-    if retry_after is not None:
-        try:
-            return float(Retry().parse_retry_after(retry_after)) + spread * limits.backoff
-        except HTTPError:  # a header that is neither seconds nor a date says nothing
-            pass
-    return backoff * (0.5 + spread / 2)
+    wished = wished_pause(retry_after)
+    return backoff * (0.5 + spread / 2) if wished is None else wished + spread * limits.backoff
+
+
+def wished_pause(retry_after: str | None) -> float | None:
+    """The seconds that a ``Retry-After`` asks for; None without one that says something."""
+    if retry_after is None:
+        return None
+    try:
+        return float(Retry().parse_retry_after(retry_after))
+    except HTTPError:  # neither seconds nor a date
+        return None
 
 
 def _ask_once(session: requests.Session, request: _Request, patience: float, limits: Limits) -> Answer:

@@ -8,13 +8,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from shared.azure.limits import Value, cut, decode_key, encode_key, list_to_json, storable
+from shared.errors import IllegalMove
 from shared.model.citrix import Hosting, MachineId
 from shared.model.finding import Confidence, Evidence, Finding, FindingKind
 from shared.model.nutanix import PowerState, Vm, VmUuid
 from shared.model.run import RemapState, RunId
+from shared.model.states import check_remap_move
+
+ITS_MODE = "realign"  # who approved a remap that the run's mode approved
 
 _ITEM_UNITS = 4_000  # the detail of one fact
 _EXPLANATION_UNITS = 16_000
@@ -51,10 +55,14 @@ class StoredFinding:
     after: Hosting | None
     state: RemapState | None
     error: str | None = None
+    approved_by: str | None = None
 
 
-def finding_to_row(run_id: RunId, finding: Finding) -> dict[str, Value | None]:
-    """Raises ``ValueError`` for a machine id that no table key can hold."""
+def finding_to_row(run_id: RunId, finding: Finding, state: RemapState = RemapState.PROPOSED) -> dict[str, Value | None]:
+    """``state`` is what a remap begins as: the plan proposes it, or the run's mode approves it at once.
+
+    Raises ``IllegalMove`` for any other state, and ``ValueError`` for a machine id that no table key can hold.
+    """
     machine, after = finding.machine, finding.after
     row: dict[str, Value | None] = {
         "PartitionKey": run_id,
@@ -78,8 +86,39 @@ def finding_to_row(run_id: RunId, finding: Finding) -> dict[str, Value | None]:
         row["toConnection"] = after.connection
         row["toConnectionId"] = after.connection_id
         row["toMachineId"] = after.machine_id
-        row["state"] = RemapState.PROPOSED.value
+        check_remap_move(None, RemapState.PROPOSED)
+        check_remap_move(RemapState.PROPOSED, state)
+        row["state"] = state.value
+        row["approvedBy"] = ITS_MODE if state is RemapState.APPROVED else None
     return row
+
+
+def resolved_to_row(
+    run_id: RunId, found: StoredFinding, after: Hosting, explanation: str, reason: str
+) -> dict[str, Value | None]:
+    """The members of a finding's row that change when a person chooses ``after``; what it had none of is empty.
+
+    Raises ``IllegalMove`` for a remap that nobody chose, or that is not only proposed any more.
+    """
+    chosen_before = found.state is RemapState.PROPOSED and found.confidence is Confidence.CHOSEN
+    if found.state is not None and not chosen_before:
+        raise IllegalMove(
+            f"The remap of machine {found.machine_name} is {found.state.value}; only a finding that is no remap, or "
+            "what a person chose before and nobody approved, can be resolved. Look at the run again."
+        )
+    check_remap_move(found.state, RemapState.PROPOSED)
+    return {
+        "PartitionKey": run_id,
+        "RowKey": encode_key(found.machine),
+        "finding": FindingKind.REMAP.value,
+        "reason": reason,
+        "explanation": cut(storable(explanation), _EXPLANATION_UNITS),
+        "confidence": Confidence.CHOSEN.value,
+        "toConnection": after.connection or "",
+        "toConnectionId": after.connection_id or "",
+        "toMachineId": after.machine_id or "",
+        "state": RemapState.PROPOSED.value,
+    }
 
 
 def row_to_finding(row: Mapping[str, Any]) -> StoredFinding:
@@ -99,19 +138,20 @@ def row_to_finding(row: Mapping[str, Any]) -> StoredFinding:
             StoredCandidate(item["cluster"], VmUuid(item["uuid"]), item["name"], PowerState(item["powerState"]))
             for item in json.loads(row.get("candidates") or "[]")
         ),
-        before=Hosting(row.get("fromConnection"), _uuid(row.get("fromMachineId")), row.get("fromConnectionId")),
-        after=(
-            Hosting(row.get("toConnection"), _uuid(row.get("toMachineId")), row.get("toConnectionId"))
-            if state is not None
-            else None
-        ),
+        before=hosting_of(row, "from"),
+        after=(hosting_of(row, "to") if state is not None else None),
         state=RemapState(state) if state is not None else None,
-        error=row.get("error"),
+        error=row.get("error") or None,
+        approved_by=row.get("approvedBy") or None,
     )
 
 
-def _uuid(text: str | None) -> VmUuid | None:
-    return VmUuid(text) if text is not None else None
+def hosting_of(row: Mapping[str, Any], end: Literal["from", "to"]) -> Hosting:
+    """A merge cannot remove a member of a row: one that became empty counts as absent."""
+    uuid = row.get(f"{end}MachineId")
+    return Hosting(
+        row.get(f"{end}Connection") or None, VmUuid(uuid) if uuid else None, row.get(f"{end}ConnectionId") or None
+    )
 
 
 def _evidence_to_json(evidence: Sequence[Evidence]) -> str:

@@ -1,4 +1,4 @@
-"""The profile lock: at most one run plans, applies or rolls back a profile at a time.
+"""The locks: at most one run plans, applies or rolls back a profile at a time, and at most one writes to a site.
 
 A lock is a row that expires after 60 seconds. Its holder renews it every 15 from a thread and asks ``check`` before
 each write; a worker that is gone is taken over once its row has expired. No lock stops a worker that is paused, so
@@ -13,9 +13,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from types import TracebackType
 from typing import Any
 
+from shared.azure.limits import decode_key, encode_key
 from shared.azure.row_time import to_text
 from shared.azure.storage import Storage
 from shared.azure.table import Table
@@ -26,7 +28,6 @@ EXPIRY = timedelta(seconds=60)
 RENEW_EVERY = 15.0  # seconds
 MARGIN = 10.0  # seconds before the expiry that the holder stops: for clocks that differ, and a write on its way
 
-_PARTITION = "profile"
 _ATTEMPTS = 5
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,13 @@ log = logging.getLogger(__name__)
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+class LockKind(StrEnum):
+    """What a lock is of. Profiles may overlap on a site, so writing to one takes the site's lock too."""
+
+    PROFILE = "profile"
+    SITE = "site"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +67,13 @@ class Lock:
         self._renewer: threading.Thread | None = None
 
     @property
-    def profile(self) -> str:
-        return str(self._row["RowKey"])
+    def kind(self) -> LockKind:
+        return LockKind(self._row["PartitionKey"])
+
+    @property
+    def key(self) -> str:
+        """The profile's name or the site's id."""
+        return decode_key(self._row["RowKey"])
 
     @property
     def run_id(self) -> RunId:
@@ -68,14 +81,14 @@ class Lock:
 
     @property
     def fencing(self) -> int:
-        """Grows with every holder of this profile's lock."""
+        """Grows with every holder of this lock."""
         return int(self._row["fencing"])
 
     def check(self) -> None:
         """Raise ``LockLost`` unless this worker surely holds the lock. No request is made."""
         if self._lost or self._times.monotonic() >= self._sure_until:
             raise LockLost(
-                f"The lock of profile {self.profile} was lost while run {self.run_id} worked: it was not renewed in "
+                f"The lock of {self.kind} {self.key} was lost while run {self.run_id} worked: it was not renewed in "
                 "time, or another worker took over. The run goes on by itself with its next attempt."
             )
 
@@ -100,13 +113,13 @@ class Lock:
         """Let go, if the lock is still this worker's. Raises ``StorageError``."""
         with self._guard:
             self._lost = True
-            if not self._table.delete(_PARTITION, self.profile, self._etag):
+            if not self._delete(self._etag):
                 ours = self._ours()
                 if ours is not None:
-                    self._table.delete(_PARTITION, self.profile, ours)
+                    self._delete(ours)
 
     def __enter__(self) -> Lock:
-        self._renewer = threading.Thread(target=self._keep, name=f"lock-{self.profile}", daemon=True)
+        self._renewer = threading.Thread(target=self._keep, name=f"lock-{self.kind}-{self.key}", daemon=True)
         self._renewer.start()
         return self
 
@@ -120,7 +133,7 @@ class Lock:
             self.release()
         except StorageError as failure:
             # What was done under the lock stands; the row expires by itself.
-            log.warning("lock not released profile=%s run=%s error=%s", self.profile, self.run_id, failure)
+            log.warning("lock not released %s=%s run=%s error=%s", self.kind, self.key, self.run_id, failure)
 
     def _keep(self) -> None:
         pause = self._times.renew_every
@@ -129,16 +142,19 @@ class Lock:
                 self.renew()
                 pause = self._times.renew_every
             except LockLost as lost:
-                log.warning("lock lost profile=%s run=%s: %s", self.profile, self.run_id, lost)
+                log.warning("lock lost %s=%s run=%s: %s", self.kind, self.key, self.run_id, lost)
                 return
             except StorageError as failure:
-                log.warning("lock not renewed profile=%s run=%s error=%s", self.profile, self.run_id, failure)
+                log.warning("lock not renewed %s=%s run=%s error=%s", self.kind, self.key, self.run_id, failure)
                 pause = self._times.renew_every / 5
 
     def _ours(self) -> str | None:
         """The etag of the row if it still bears this worker's token: the answer to an earlier write was lost."""
-        found = self._table.get(_PARTITION, self.profile)
+        found = self._table.get(self._row["PartitionKey"], self._row["RowKey"])
         return found.etag if found is not None and found.values["token"] == self._row["token"] else None
+
+    def _delete(self, etag: str) -> bool:
+        return self._table.delete(self._row["PartitionKey"], self._row["RowKey"], etag)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +166,7 @@ class _Times:
     renew_every: float
 
 
-class ProfileLocks:
+class Locks:
     """Raises ``StorageError`` when the account fails. ``clock`` is UTC, the other times are seconds."""
 
     def __init__(
@@ -164,46 +180,46 @@ class ProfileLocks:
         self._table: Table = storage.table("locks")
         self._times = _Times(clock, monotonic, renew_every)
 
-    def acquire(self, profile: str, owner_run: RunId, token: str, now: datetime) -> Lock | Held:
-        """Take the lock of ``profile`` for ``owner_run``, or learn who has it.
+    def acquire(self, kind: LockKind, key: str, owner_run: RunId, token: str, now: datetime) -> Lock | Held:
+        """Take the lock of ``key`` (a profile's name, a site's id) for ``owner_run``, or learn who has it.
 
         ``token`` is random and this worker's own: it tells two workers on the same run apart.
         """
         asked_at = self._times.monotonic()  # once, as ``now``: the row's expiry counts from here whatever the attempt
         for _ in range(_ATTEMPTS):
-            row = _row(profile, owner_run, token, now, after=0)
+            row = _row(kind, key, owner_run, token, now, after=0)
             etag = self._table.insert(row)
             if etag is not None:
                 return Lock(self._table, row, etag, asked_at, self._times)
-            found = self._table.get(_PARTITION, profile)
+            found = self._table.get(kind.value, encode_key(key))
             if found is None:
                 continue
             expires_at = datetime.fromisoformat(found.values["expiresAt"])
             if found.values["token"] != token and expires_at > now:
                 return Held(RunId(found.values["runId"]), expires_at)
-            row = _row(profile, owner_run, token, now, after=int(found.values["fencing"]))
+            row = _row(kind, key, owner_run, token, now, after=int(found.values["fencing"]))
             etag = self._table.replace(row, found.etag)
             if etag is not None:
                 if found.values["token"] != token:
-                    log.warning("lock taken over profile=%s run=%s from=%s", profile, owner_run, found.values["runId"])
+                    log.warning("lock taken over %s=%s run=%s from=%s", kind, key, owner_run, found.values["runId"])
                 return Lock(self._table, row, etag, asked_at, self._times)
-        raise EditedElsewhere(f"Several workers asked for the lock of profile {profile} at once. Try again.")
+        raise EditedElsewhere(f"Several workers asked for the lock of {kind} {key} at once. Try again.")
 
-    def holder(self, profile: str, now: datetime) -> Held | None:
-        """Who holds the lock of ``profile``; None when nobody does, or it has expired."""
-        found = self._table.get(_PARTITION, profile)
+    def holder(self, kind: LockKind, key: str, now: datetime) -> Held | None:
+        """Who holds the lock of ``key``; None when nobody does, or it has expired."""
+        found = self._table.get(kind.value, encode_key(key))
         if found is None:
             return None
         until = datetime.fromisoformat(found.values["expiresAt"])
         return Held(RunId(found.values["runId"]), until) if until > now else None
 
 
-def _row(profile: str, run_id: RunId, token: str, now: datetime, *, after: int) -> dict[str, str | None]:
+def _row(kind: LockKind, key: str, run_id: RunId, token: str, now: datetime, *, after: int) -> dict[str, str | None]:
     # Time makes the number grow over a release, which removes the row; text, since it passes 32 bits.
     fencing = max(after + 1, int(now.timestamp() * 1_000_000))
     return {
-        "PartitionKey": _PARTITION,
-        "RowKey": profile,
+        "PartitionKey": kind.value,
+        "RowKey": encode_key(key),
         "runId": run_id,
         "token": token,
         "fencing": str(fencing),

@@ -8,8 +8,9 @@ is removed after it, so a crash leaves at worst a pointer too many; readers tole
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import datetime, timedelta
 from itertools import islice
 
@@ -19,6 +20,7 @@ from shared.azure.storage import Storage
 from shared.azure.table import Row, Table, Versioned
 from shared.errors import EditedElsewhere, NotFound, StorageError
 from shared.model.run import Run, RunId, RunStatus
+from shared.model.states import check_run_move
 
 ACTIVE = frozenset({RunStatus.QUEUED, RunStatus.PLANNING, RunStatus.APPLYING, RunStatus.ROLLING_BACK})
 
@@ -59,8 +61,9 @@ class Runs:
             raise NotFound(f"There is no run {run_id[:60]}. Check the id; old runs are removed after a while.")
         return found
 
-    def update(self, run: Run, etag: str) -> Versioned[Run]:
-        """Replace the run that was read with ``etag``. Raises ``EditedElsewhere``, or ``NotFound``."""
+    def update(self, run: Run, read: Versioned[Run]) -> Versioned[Run]:
+        """Replace the run that was ``read``. Raises ``IllegalMove``, ``EditedElsewhere`` or ``NotFound``."""
+        check_run_move(read.value.status, run.status)
         at_work = run.status in ACTIVE
         pointer = None
         if at_work:
@@ -69,7 +72,7 @@ class Runs:
             # Read before the main row is written: a run that goes back to work meanwhile renews the pointer.
             pointer = self._table.get(_ACTIVE_PARTITION, run.id)
         row = run_to_row(run)
-        written = self._table.replace(row, etag)
+        written = self._table.replace(row, read.etag)
         if written is None:
             current = self.get(run.id)
             # A repeated request may have met its own first attempt.
@@ -87,10 +90,15 @@ class Runs:
     ) -> list[Run]:
         """At most ``limit`` runs, newest first, of one profile or of all; ``before`` is the last one of a page."""
         if profile is None:
-            found = self._newest_of_all(statuses, before, limit)
+            found: Iterator[Run] = self._newest_of_all(statuses, before, limit)
         else:
             found = self._newest_of(profile, before, limit)
         return list(islice((run for run in found if statuses is None or run.status in statuses), limit))
+
+    def newest_plan(self, profile: str) -> Run | None:
+        """The newest run of a profile that has made a plan, whatever became of it."""
+        with closing(self._newest_of(profile, None, _READERS)) as found:
+            return next((run for run in found if run.fingerprint is not None), None)
 
     def count_since(self, profile: str, since: datetime, most: int) -> int:
         """How many runs of a profile were created after ``since``; counts to ``most`` and no further."""
@@ -127,7 +135,7 @@ class Runs:
             odata += f" and ({_any_status(statuses)})"
         return (_run_of(row) for row in self._table.query(odata, page=limit))
 
-    def _newest_of(self, profile: str, before: RunId | None, limit: int) -> Iterator[Run]:
+    def _newest_of(self, profile: str, before: RunId | None, limit: int) -> Generator[Run, None, None]:
         pointers = self._table.query(_after(_profile_partition(profile), before), select=["RowKey"], page=limit)
         ids = (RunId(row.values["RowKey"]) for row in pointers)
         with ThreadPoolExecutor(_READERS) as readers:

@@ -8,7 +8,7 @@ first attempt: callers compare contents before they believe it (contract ``azure
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,10 +16,11 @@ from typing import Any, Generic, Literal, TypeVar
 
 from azure.core import MatchConditions
 from azure.core.exceptions import AzureError, ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
-from azure.data.tables import TableClient, TableEntity, TableErrorCode, TableTransactionError, UpdateMode
+from azure.data.tables import TableClient, TableEntity, TableErrorCode, UpdateMode
 
 from shared.azure.failures import storage_failures
-from shared.azure.limits import TRANSACTION_ROWS, Value, checked
+from shared.azure.limits import TRANSACTION_ROWS, Value, checked, quoted
+from shared.azure.transaction import Operation, TransactionRefused, Verb, transact
 from shared.errors import StorageError
 
 T = TypeVar("T")
@@ -106,48 +107,76 @@ class Table:
         with self._doing("read"):
             found = self._ready().query_entities(
                 odata,
-                select=list(select) if select else None,
+                # a service may leave the etag out of a list; the SDK then makes it from the time stamp
+                select=[*select, "Timestamp"] if select else None,
                 results_per_page=max(1, min(page, 1000)),
                 **self._options,
             )
             for entity in found:
                 yield _row(entity)
 
+    def rows_of(self, partition: str, keys: Collection[str], *, select: Sequence[str] | None = None) -> Iterator[Row]:
+        """The rows of a partition that have one of ``keys``, read in pages from the first to the last of these."""
+        if not keys:
+            return
+        between = f"RowKey ge {quoted(min(keys))} and RowKey le {quoted(max(keys))}"
+        for row in self.query(f"PartitionKey eq {quoted(partition)} and {between}", select=select):
+            if row.values["RowKey"] in keys:
+                yield row
+
     def insert_all(self, rows: Sequence[Mapping[str, Value]]) -> bool:
         """Insert new ``rows`` of one partition; false, and nothing done, when one of them is there already."""
-        try:
-            self._transact([("create", row, {}) for row in rows], "write to")
-        except _RowThere:
-            return False
-        return True
+        return self.replace_all([(row, None) for row in rows]) is not None
 
     def put_all(self, rows: Sequence[Mapping[str, Value]]) -> None:
         """Insert or replace ``rows`` of one partition, all or none. They fit one transaction and were ``checked``."""
-        replace = {"mode": UpdateMode.REPLACE}
-        self._transact([("upsert", row, replace) for row in rows], "write to")
+        self._transact([Operation(Verb.REPLACE, row) for row in rows], "write to")
 
-    def delete_all(self, partition: str, keys: Sequence[str]) -> None:
-        """Delete rows of one partition; those that are gone already do not matter."""
+    def replace_all(self, rows: Sequence[tuple[Mapping[str, Value], str | None]]) -> list[str] | None:
+        """Write ``checked`` rows of one partition, all or none: each in place of the one with the etag beside it.
+
+        Without an etag it has to be new. The new etags; None, and nothing done, when one of them is refused.
+        """
+        return self._guarded(rows, Verb.REPLACE)
+
+    def merge_all(self, rows: Sequence[tuple[Mapping[str, Value], str]]) -> list[str] | None:
+        """Set what ``checked`` rows of one partition name, all or none, where each still has the etag beside it.
+
+        The new etags; None, and nothing done, when one of them is gone or has another etag.
+        """
+        return self._guarded(rows, Verb.MERGE)
+
+    def delete_all(self, partition: str, keys: Sequence[str], etags: Mapping[str, str] | None = None) -> bool:
+        """Delete rows of one partition; those that are gone already do not matter.
+
+        False when ``etags`` has one by a row's key and the row has another; it is left there.
+        """
+        guards = etags or {}
         rows = [{"PartitionKey": partition, "RowKey": key} for key in keys]
         try:
-            self._transact([("delete", row, {}) for row in rows], "delete from")
-        except _RowGone:
-            for key in keys:
-                self.delete(partition, key)
+            self._transact([Operation(Verb.DELETE, row, guards.get(row["RowKey"])) for row in rows], "delete from")
+        except _Refused:
+            return all([self.delete(partition, key, guards.get(key)) for key in keys])
+        return True
 
-    def _transact(self, operations: list[tuple[Any, Any, Any]], doing: Literal["write to", "delete from"]) -> None:
+    def _guarded(self, rows: Sequence[tuple[Mapping[str, Value], str | None]], verb: Verb) -> list[str] | None:
+        operations = [Operation(Verb.INSERT if etag is None else verb, row, etag) for row, etag in rows]
+        try:
+            return [str(etag) for etag in self._transact(operations, "write to")]
+        except _Refused:
+            return None
+
+    def _transact(self, operations: Sequence[Operation], doing: Literal["write to", "delete from"]) -> list[str | None]:
         if not operations:
-            return
+            return []
         if len(operations) > TRANSACTION_ROWS:
             raise ValueError(f"a transaction holds {TRANSACTION_ROWS} rows, not {len(operations)}")
         with self._doing(doing):
             try:
-                self._ready().submit_transaction(operations, **self._options)
-            except TableTransactionError as error:
-                if error.status_code == 404 and doing == "delete from":
-                    raise _RowGone from error
-                if error.status_code == 409 and operations[0][0] == "create":
-                    raise _RowThere from error
+                return transact(self._ready(), operations, self._options)
+            except TransactionRefused as error:
+                if error.status_code in _REFUSALS and error.error_code not in _TROUBLE:
+                    raise _Refused from error
                 raise
 
     def _ready(self) -> TableClient:
@@ -177,12 +206,13 @@ class Table:
             yield
 
 
-class _RowGone(Exception):
-    """A transaction was refused because one of its rows is not there."""
+class _Refused(Exception):
+    """A transaction was refused because one of its rows is gone, is there already, or has another etag."""
 
 
-class _RowThere(Exception):
-    """A transaction was refused because one of its rows is there already."""
+_REFUSALS = frozenset({404, 409, 412})
+# of the table, or of the account, and of no row
+_TROUBLE = frozenset({TableErrorCode.TABLE_NOT_FOUND, TableErrorCode.TABLE_BEING_DELETED})
 
 
 def _code(error: AzureError) -> object:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
+from urllib.parse import quote
 from uuid import uuid4
 
 import requests
 
 from shared.call_failure import CallFailed, excerpt
+from shared.citrix.refusal import DOUBT, SITE_FROZEN, not_sent, remedy, surely_refused, vendor_message
 from shared.citrix.wording import Wording, site_title, wording
 from shared.errors import CitrixError
-from shared.http import RETRYABLE, Limits, call
+from shared.http import RETRYABLE, Answer, Limits, call, wished_pause
 
 BASE = "/cvad/manage"
 # Citrix lists 500 for every call and advises to repeat reads (contract citrix.md, 9.2).
 READ_AGAIN_ON = RETRYABLE | {500}
-SITE_FROZEN = 530
+TRANSACTION = "Citrix-TransactionId"
+
+Params = Mapping[str, str | int]
+Body = Mapping[str, Any] | Callable[[str], Mapping[str, Any]]
 
 
 class Token(Protocol):
@@ -31,9 +36,34 @@ class Token(Protocol):
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest: ...
 
+    def bearer(self) -> str: ...
+
     def ready(self, limits: Limits) -> None: ...
 
     def renew(self, refused: str) -> None: ...
+
+    def renew_bearer(self, refused: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """One call as it is sent, and sent again with another token."""
+
+    method: str
+    path: str
+    site_id: str | None
+    params: Params | None = None
+    body: Body | None = field(default=None, repr=False)
+    repeatable: bool = True
+    wait_out_429: bool = True
+
+    @property
+    def writes(self) -> bool:
+        return self.method != "GET"
+
+    @property
+    def must_not_repeat(self) -> bool:
+        return self.writes and not self.repeatable
 
 
 class _Sent:
@@ -43,19 +73,28 @@ class _Sent:
         self.transaction_id = ""
         self.authorization = ""
         self._token = token
+        self._tokens: set[str] = set()
 
     @property
     def hidden(self) -> tuple[str, ...]:
-        """What no message may show. Another thread may have renewed the token, so the one that was sent goes too."""
-        return (*self._token.hidden, self.authorization, self.authorization.rpartition("bearer=")[2])
+        """What no message may show. Another thread may have renewed the token, so those that were sent go too."""
+        return (*self._token.hidden, self.authorization, *self._tokens)
 
     def new_transaction(self) -> str:
         self.transaction_id = str(uuid4())
         return self.transaction_id
 
+    def body(self, wanted: Body | None) -> Mapping[str, Any] | None:
+        if not callable(wanted):
+            return wanted
+        token = self._token.bearer()
+        self._tokens.add(token)
+        return wanted(token)
+
     def sign(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         signed = self._token(request)
         self.authorization = str(signed.headers.get("Authorization") or "")
+        self._tokens.add(self.authorization.rpartition("bearer=")[2])
         return signed
 
 
@@ -76,88 +115,123 @@ class Endpoint:
     def wording(self) -> Wording:
         return wording(self.customer_id)
 
-    def get(
-        self, path: str, limits: Limits, *, site_id: str | None, params: Mapping[str, str | int] | None = None
-    ) -> dict[str, Any]:
+    def get(self, path: str, limits: Limits, *, site_id: str | None, params: Params | None = None) -> dict[str, Any]:
         """The JSON object at ``path`` below ``/cvad/manage``. ``site_id`` is None for ``/Me`` alone.
 
         Raises ``CitrixError``.
         """
-        sent = _Sent(self.token)
-        try:
-            return self._get_once(path, limits, site_id, params, sent)
-        except CitrixError as error:
-            if error.http_status != 401 or not sent.authorization:
-                raise
-        # Tokens end early when Citrix says so; a second refusal is about the account, not about its token.
-        self.token.renew(sent.authorization)
-        return self._get_once(path, limits, site_id, params, sent)
+        answer, transaction_id = self._answered(_Ask("GET", path, site_id, params), limits)
+        if not isinstance(answer.json, dict):
+            raise self.malformed(f"{path} is no JSON object", transaction_id)
+        return answer.json
+
+    def pages(
+        self, path: str, limits: Limits, *, site_id: str | None, params: Params | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """The pages of a list. It ends when no continuation token comes back, and only then.
+
+        Raises ``CitrixError``.
+        """
+        seen: set[str] = set()
+        asked = params or {}
+        while True:
+            body = self.get(path, limits, site_id=site_id, params=asked)
+            yield body
+            token = body.get("ContinuationToken")
+            if not token:
+                return
+            if token in seen:
+                raise self.malformed(f"{path} sent the same continuation token twice, so it would never end")
+            seen.add(str(token))
+            asked = {**asked, "continuationToken": str(token)}
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        limits: Limits,
+        site_id: str | None,
+        *,
+        params: Params | None = None,
+        body: Body | None = None,
+        repeatable: bool,
+        wait_out_429: bool = True,
+    ) -> Answer:
+        """Ask for something to be done at ``path`` below ``/cvad/manage``; any 2xx is an answer.
+
+        ``body`` is JSON, or makes it from the token in use: a call that goes again with a new token has it in its body
+        too. What is not ``repeatable`` goes again only after a 429, a 401, or when it was never sent.
+        Raises ``CitrixError``, whose ``unsent`` tells whether nothing was executed.
+        """
+        ask = _Ask(method, path, site_id, params, body, repeatable, wait_out_429)
+        return self._answered(ask, limits)[0]
 
     def malformed(self, what: str, transaction_id: str | None = None) -> CitrixError:
         """The error for an answer that is JSON, but not what the contract promises."""
         return self._error(f"sent an answer that Realign cannot use: {what}", "Run again.", "malformed", transaction_id)
 
-    def _get_once(
-        self,
-        path: str,
-        limits: Limits,
-        site_id: str | None,
-        params: Mapping[str, str | int] | None,
-        sent: _Sent,
-    ) -> dict[str, Any]:
+    def malformed_answer(self, what: str, answer: Answer) -> CitrixError:
+        """``malformed`` with the transaction that ``answer`` names."""
+        return self.malformed(what, excerpt(answer.headers.get(TRANSACTION), self.token.hidden) or None)
+
+    def _answered(self, ask: _Ask, limits: Limits) -> tuple[Answer, str]:
+        """The answer and the transaction id of the attempt that got it."""
+        sent = _Sent(self.token)
+        try:
+            return self._ask_once(ask, limits, sent), sent.transaction_id
+        except CitrixError as error:
+            if error.http_status != 401 or not sent.authorization:
+                raise
+        # Tokens end early when Citrix says so; a second refusal is about the account, not about its token.
+        self.token.renew(sent.authorization)
+        return self._ask_once(ask, limits, sent), sent.transaction_id
+
+    def _ask_once(self, ask: _Ask, limits: Limits, sent: _Sent) -> Answer:
         def headers() -> dict[str, str]:
-            own = {"Citrix-CustomerId": self.customer_id, "Citrix-TransactionId": sent.new_transaction()}
-            return own if site_id is None else {**own, "Citrix-InstanceId": site_id}
+            own = {"Citrix-CustomerId": self.customer_id, TRANSACTION: sent.new_transaction()}
+            if ask.site_id is not None:
+                own["Citrix-InstanceId"] = ask.site_id
+            if ask.body is not None:
+                own["Content-Type"] = "application/json; charset=utf-8"
+            return own
 
         try:
-            answer = call(
+            return call(
                 self.session,
-                "GET",
-                self.base_url.rstrip("/") + BASE + path,
+                ask.method,
+                self.base_url.rstrip("/") + BASE + ask.path,
                 system=self.title,
                 limits=limits,
-                repeatable=True,
+                repeatable=ask.repeatable,
                 headers=headers,
-                params=params,
+                params=ask.params,
+                json=sent.body(ask.body),
                 auth=sent.sign,
-                retry_on=READ_AGAIN_ON,
+                retry_on=RETRYABLE if ask.writes else READ_AGAIN_ON,
+                wait_out_429=ask.wait_out_429,
             )
         except CallFailed as failure:
-            raise self._explained(failure, path, sent) from failure
-        if not isinstance(answer.json, dict):
-            raise self.malformed(f"{path} is no JSON object", sent.transaction_id)
-        return answer.json
+            raise self._explained(failure, ask, sent) from failure
+        except CitrixError as error:  # of the sign-in: what it was for has not gone out
+            raise not_sent(error, unsent=ask.must_not_repeat) from error
 
-    def _explained(self, failure: CallFailed, path: str, sent: _Sent) -> CitrixError:
-        hidden = sent.hidden
-        transaction_id = excerpt(failure.headers.get("Citrix-TransactionId"), hidden) or sent.transaction_id
+    def _explained(self, failure: CallFailed, ask: _Ask, sent: _Sent) -> CitrixError:
+        hidden, status = sent.hidden, failure.http_status
+        transaction_id = excerpt(failure.headers.get(TRANSACTION), hidden) or sent.transaction_id
         said = excerpt(vendor_message(failure.said), hidden)
-        cause = f"{failure.cause} to {path}" if failure.http_status else failure.cause
-        remedy = self._remedy(failure)
+        cause = f"{failure.cause} to {ask.path}" if status else failure.cause
+        unsent = ask.must_not_repeat and (failure.unsent or surely_refused(status))
+        to_do = remedy(self.wording, self.token.secret, failure.kind, status, writes=ask.writes)
         return self._error(
             f"{cause}{f': {said}' if said else ''}",
-            remedy,
-            failure.kind,
+            f"{DOUBT} {to_do}" if ask.must_not_repeat and not unsent else to_do,
+            "missing" if ask.writes and status == 404 else failure.kind,
             transaction_id,
-            retryable=failure.retryable and failure.http_status != SITE_FROZEN,
-            http_status=failure.http_status,
+            retryable=failure.retryable and status != SITE_FROZEN,
+            http_status=status,
+            unsent=unsent,
+            retry_after=wished_pause(failure.headers.get("Retry-After")),
         )
-
-    def _remedy(self, failure: CallFailed) -> str:
-        if failure.http_status == SITE_FROZEN:
-            return "The site is frozen: open it once in the Citrix Cloud console to wake it, then run again."
-        words = self.wording
-        if failure.http_status == 404:
-            return words.not_found
-        account = f"the {words.account} of secret {self.token.secret}"
-        return {
-            "sign-in": f"A new token was refused, too: check {account}.",
-            "forbidden": f"Give {account} {words.role}.",
-            "throttled": "Run again later, or let fewer clients use this site at the same time.",
-            "tls": words.tls,
-            "unreachable": words.way,
-            "timeout": words.way,
-        }.get(failure.kind, words.support)
 
     def _error(
         self,
@@ -168,6 +242,8 @@ class Endpoint:
         *,
         retryable: bool = True,
         http_status: int | None = None,
+        unsent: bool = False,
+        retry_after: float | None = None,
     ) -> CitrixError:
         trace = f" (transaction {transaction_id})" if transaction_id else ""
         return CitrixError(
@@ -177,12 +253,13 @@ class Endpoint:
             retryable=retryable,
             transaction_id=transaction_id,
             http_status=http_status,
+            unsent=unsent,
+            retry_after=retry_after,
         )
 
 
-def vendor_message(said: Any) -> str:
-    """What Citrix says: ``ErrorMessage`` of the orchestration service, ``detail`` of the platform (contract, 9.1)."""
-    if not isinstance(said, dict):
-        return ""
-    keys = {str(key).lower(): value for key, value in said.items()}
-    return str(keys.get("errormessage") or keys.get("detail") or "")
+def segment(text: str) -> str:
+    """One segment of a path, percent-encoded with nothing safe. Raises ``ValueError`` for one that would be none."""
+    if text in ("", ".", ".."):
+        raise ValueError(f"{text!r} cannot be a segment of a path")
+    return quote(text, safe="")

@@ -43,10 +43,22 @@ class SiteHosts:
 
         Raises ``CitrixError``: the host's own, or one that tells of every host where none could be used.
         """
+        return self._first_of(lambda origin, others: self._tried(origin, work, others))
+
+    def first(self) -> CitrixSite:
+        """The first host that lets itself be probed, for work that must not start over on another one; the only host is
+        not probed. Raises ``CitrixError`` as ``run`` does.
+        """
+        if len(self._origins) == 1:
+            return self._open(self._origins[0], self._limits)
+        return self._first_of(self._probed)
+
+    def _first_of(self, use: Callable[[str, int], T]) -> T:
+        """``use`` gets an origin, and how many others come after it."""
         failures: list[CitrixError] = []
         for index, origin in enumerate(self._origins):
             try:
-                return self._tried(origin, work, others=len(self._origins) - index - 1)
+                return use(origin, len(self._origins) - index - 1)
             except CitrixError as error:
                 if not may_differ_elsewhere(error):
                     raise
@@ -54,18 +66,29 @@ class SiteHosts:
                 log.warning("site host left host=%s kind=%s cause=%s", origin, error.kind, error)
         raise failures[0] if len(failures) == 1 else self._none_left(failures)
 
-    def _tried(self, origin: str, work: Callable[[CitrixSite], T], *, others: int) -> T:
+    def _tried(self, origin: str, work: Callable[[CitrixSite], T], others: int) -> T:
         if not others:
             return work(self._open(origin, self._limits))
         client = self._open(origin, lambda: _hurried(self._limits(), ATTEMPTS_BEFORE_THE_NEXT))
-        bounds = self._limits()
-        share = min(PROBE_SECONDS, bounds.deadline.remaining() / (others + 1))
-        deadline = Deadline.after(share, bounds.deadline.clock)
-        silence = min(bounds.silence, PROBE_SILENCE)
-        client.probe(replace(_hurried(bounds, 2), deadline=deadline, silence=silence))
+        client.probe(self._probe_limits(others))
         found = work(client)
         log.info("site served host=%s", origin)
         return found
+
+    def _probed(self, origin: str, others: int) -> CitrixSite:
+        client = self._open(origin, self._limits)
+        client.probe(self._probe_limits(others))
+        log.info("site host chosen host=%s", origin)
+        return client
+
+    def _probe_limits(self, others: int) -> Limits:
+        """What a host gets to sign in and to say who it is; the last one has the time that is left."""
+        bounds = self._limits()
+        if not others:
+            return bounds
+        share = min(PROBE_SECONDS, bounds.deadline.remaining() / (others + 1))
+        deadline = Deadline.after(share, bounds.deadline.clock)
+        return replace(_hurried(bounds, 2), deadline=deadline, silence=min(bounds.silence, PROBE_SILENCE))
 
     def _none_left(self, failures: Sequence[CitrixError]) -> CitrixError:
         kinds = {failure.kind for failure in failures}

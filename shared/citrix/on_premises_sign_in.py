@@ -13,7 +13,8 @@ from typing import Any
 import requests
 
 from shared.call_failure import CallFailed, excerpt
-from shared.citrix.endpoint import BASE, vendor_message
+from shared.citrix.endpoint import BASE
+from shared.citrix.refusal import vendor_message
 from shared.citrix.token import Issued
 from shared.citrix.wording import ON_PREMISES, on_premises_title
 from shared.errors import CitrixError

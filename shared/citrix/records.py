@@ -56,6 +56,11 @@ def connection_from(item: dict[str, Any]) -> HostingConnection:
     )
 
 
+def power_state_from(item: dict[str, Any]) -> tuple[MachineId, str]:
+    """An item of ``/Machines``: whose power state, and Citrix's word for it. Raises ``BadRecord``."""
+    return MachineId(_required(item, "Id", "a machine")), _text(item.get("PowerState")) or "Unknown"
+
+
 def folder_from(item: dict[str, Any]) -> Folder:
     """An item of ``/MachineCatalogs`` or ``/DeliveryGroups``. Raises ``BadRecord``.
 
@@ -65,12 +70,14 @@ def folder_from(item: dict[str, Any]) -> Folder:
     folder = _text(_member(item, "AdminFolder").get("Name")) or ""
     path = _text(item.get("FullName")) or f"{folder}\\{name}"
     parts = [part for part in path.replace("|", "\\").split("\\") if part]
+    zone, zone_id = _reference(item, "Zone")
     return Folder(
         id=_required(item, "Id", "a catalog or delivery group"),
         name=name,
         path="\\".join(parts),
-        zone=_reference(item, "Zone")[0],
+        zone=zone,
         provisioning=_provisioning(item),
+        zone_id=zone_id,
     )
 
 

@@ -6,23 +6,24 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-from itertools import takewhile
+from itertools import chain, takewhile
 from threading import Event
 from typing import Any, TypeVar
 
 import requests
 
 from shared.citrix.endpoint import Endpoint, Token
-from shared.citrix.records import BadRecord, connection_from, folder_from, machine_from
+from shared.citrix.records import BadRecord, connection_from, folder_from, machine_from, power_state_from
 from shared.citrix.wording import ON_PREMISES_CUSTOMER
 from shared.errors import CitrixError
 from shared.http import Deadline, Limits
-from shared.model.citrix import Folder, HostingConnection, Machine, Site
+from shared.model.citrix import Folder, HostingConnection, Machine, MachineId, Site
 
 PAGE = 1000  # the most that Citrix answers; its default is 250
 READ_SECONDS = 540.0  # below the ten minutes that a step may work at a time
 MACHINE_FIELDS = "Id,Name,DnsName,ProvisioningType,Hosting,MachineCatalog,DeliveryGroup"
 CATALOG_FIELDS = "Id,Name,FullName,AdminFolder,Zone,ProvisioningType"
+POWER_FIELDS = "Id,PowerState"
 GROUP_FIELDS = "Id,Name,FullName,AdminFolder"
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,8 @@ class CitrixSite:
     """One site. ``base_url`` is its origin without a path; ``site_id`` chooses where a customer has several sites.
 
     Every method raises ``CitrixError``. Iterators read a page at a time. ``limits`` is asked at the start of each
-    method. Safe to use from several threads.
+    method. ``known``: what an earlier client found out about the site, so that this one need not ask; ``learned`` is
+    told whenever this one did. Safe to use from several threads.
     """
 
     def __init__(
@@ -60,10 +62,13 @@ class CitrixSite:
         site_id: str | None = None,
         *,
         limits: Callable[[], Limits] = read_limits,
+        known: SiteIdentity | None = None,
+        learned: Callable[[SiteIdentity], None] = lambda identity: None,
     ) -> None:
-        self._endpoint = Endpoint(session, base_url, customer_id, token)
+        self.endpoint = Endpoint(session, base_url, customer_id, token)
         self._chosen = site_id
-        self._identity: SiteIdentity | None = None
+        self._identity = known
+        self._learned = learned
         self._limits = limits
 
     def discover(self) -> SiteIdentity:
@@ -76,14 +81,14 @@ class CitrixSite:
 
     def probe(self, limits: Limits) -> None:
         """Sign in and ask which site this is, both within ``limits``: whether this host can be used at all."""
-        self._endpoint.token.ready(limits)
+        self.endpoint.token.ready(limits)
         self._discovered(limits)
 
     def _discovered(self, limits: Limits) -> SiteIdentity:
-        body = self._endpoint.get("/Me", limits, site_id=None)
+        body = self.endpoint.get("/Me", limits, site_id=None)
         customers = _objects(body.get("Customers"))
         if len(customers) > 1:
-            wanted = self._endpoint.customer_id.lower()
+            wanted = self.endpoint.customer_id.lower()
             customers = [customer for customer in customers if str(customer.get("Id")).lower() == wanted]
         sites = _objects(customers[0].get("Sites")) if customers else []
         if self._chosen is not None:
@@ -91,8 +96,10 @@ class CitrixSite:
         if len(sites) != 1 or not sites[0].get("Id"):
             raise self._no_single_site(sites)
         site = str(sites[0]["Id"])
-        self._identity = SiteIdentity(site, str(sites[0].get("Name") or site))
-        return self._identity
+        identity = SiteIdentity(site, str(sites[0].get("Name") or site))
+        self._identity = identity
+        self._learned(identity)
+        return identity
 
     def machines(self) -> Iterator[Machine]:
         """The machine records of the whole site, each once."""
@@ -109,8 +116,13 @@ class CitrixSite:
 
     def hosting_connections(self) -> tuple[HostingConnection, ...]:
         """The hosting connections of the site. This list has no pages (contract ``citrix.md``, section 7.1)."""
-        body = self._endpoint.get("/hypervisors", self._limits(), site_id=self._site_id())
+        body = self.endpoint.get("/hypervisors", self._limits(), site_id=self._site_id())
         return tuple(self._records("/hypervisors", body, connection_from))
+
+    def power_states(self) -> Iterator[tuple[MachineId, str]]:
+        """Every machine of the site with its power state, in Citrix's words (contract ``citrix.md``, section 4.5)."""
+        found = self._items("/Machines", POWER_FIELDS, power_state_from, vital="PowerState")
+        return _distinct(found, lambda pair: pair[0])
 
     def _site_id(self) -> str:
         return self.identity().id
@@ -118,65 +130,53 @@ class CitrixSite:
     def _items(
         self, path: str, fields: str, read: Callable[[dict[str, Any]], T], vital: str | None = None
     ) -> Iterator[T]:
-        """All items of a paged list. It ends when no continuation token comes back, and only then.
-
-        ``vital``: a property without which the items would tell something wrong.
-        """
+        """All items of a paged list. ``vital``: a property without which the items would tell something wrong."""
         limits, site_id = self._limits(), self._site_id()
         params: dict[str, str | int] = {"limit": PAGE, "fields": fields}
-        seen: set[str] = set()
-        while True:
-            try:
-                body = self._endpoint.get(path, limits, site_id=site_id, params=params)
-            except CitrixError as error:
-                if not self._too_old_for(error, params):
-                    raise
-                log.info("older site takes no fields path=%s status=%s", path, error.http_status)
-                del params["fields"]
-                continue
-            if "fields" not in params:
+        pages = self.endpoint.pages(path, limits, site_id=site_id, params=params)
+        as_asked = True
+        try:
+            first = next(pages)
+        except CitrixError as error:
+            if not self.too_old_for_parameters(error):
+                raise
+            log.info("older site takes no fields path=%s status=%s", path, error.http_status)
+            pages = self.endpoint.pages(path, limits, site_id=site_id, params={"limit": PAGE})
+            first, as_asked = next(pages), False
+        for body in chain((first,), pages):
+            if not as_asked:
                 self._check_vital(path, body, vital)
             yield from self._records(path, body, read)
-            token = body.get("ContinuationToken")
-            if not token:
-                return
-            if token in seen:
-                raise self._endpoint.malformed(f"{path} sent the same continuation token twice, so it would never end")
-            seen.add(str(token))
-            params = {**params, "continuationToken": str(token)}
 
-    def _too_old_for(self, error: CitrixError, params: dict[str, str | int]) -> bool:
-        """Older controllers may refuse ``fields`` (contract ``citrix.md``, section 10). Decided on the first page."""
-        if self._endpoint.customer_id != ON_PREMISES_CUSTOMER or error.http_status not in (400, 404):
-            return False
-        return "fields" in params and "continuationToken" not in params
+    def too_old_for_parameters(self, error: CitrixError) -> bool:
+        """Older controllers may refuse newer parameters (contract ``citrix.md``, section 10)."""
+        return self.endpoint.customer_id == ON_PREMISES_CUSTOMER and error.http_status in (400, 404)
 
     def _check_vital(self, path: str, body: dict[str, Any], vital: str | None) -> None:
         """A machine without ``Hosting`` reads as one that is not power-managed: a default set must not pass for it."""
         items = _objects(body.get("Items"))
         if vital is not None and items and not any(vital in item for item in items):
-            raise self._endpoint.malformed(
-                f"{path} has no {vital} in its items, and the site refuses to be asked for it"
-            )
+            what = f"{path} has no {vital} in its items, and the site refuses to be asked for it"
+            raise self.endpoint.malformed(what)
 
     def _records(self, path: str, body: dict[str, Any], read: Callable[[dict[str, Any]], T]) -> list[T]:
         if not isinstance(body.get("Items"), list):
-            raise self._endpoint.malformed(f"{path} has no Items")
+            raise self.endpoint.malformed(f"{path} has no Items")
         try:
             return [read(item) for item in _objects(body["Items"])]
         except BadRecord as error:
-            raise self._endpoint.malformed(f"{path} has {error}") from error
+            raise self.endpoint.malformed(f"{path} has {error}") from error
 
     def _no_single_site(self, sites: list[dict[str, Any]]) -> CitrixError:
-        title, words = self._endpoint.title, self._endpoint.wording
+        title, words = self.endpoint.title, self.endpoint.wording
         if len(sites) > 1:
             names = ", ".join(f"{site.get('Name')} ({site.get('Id')})" for site in sites)
             what = f"{title} has several sites: {names}. Say by its id in siteId which one is meant."
         elif self._chosen is not None:
             what = f"{title} has no site {self._chosen}. Correct siteId."
         else:
-            remedy = words.no_site.format(customer=self._endpoint.customer_id)
-            what = f"{title} shows no site to the {words.account} of secret {self._endpoint.token.secret}. {remedy}"
+            remedy = words.no_site.format(customer=self.endpoint.customer_id)
+            what = f"{title} shows no site to the {words.account} of secret {self.endpoint.token.secret}. {remedy}"
         return CitrixError(what, kind="misconfigured", system=title)
 
 

@@ -91,6 +91,10 @@ class BearerToken(AuthBase):
         request.headers["Authorization"] = self._current(None).header
         return request
 
+    def bearer(self) -> str:
+        """The token in use, for the items of a batch, which sign in each for itself. Raises ``CitrixError``."""
+        return self._current(None).header.removeprefix(SCHEME)
+
     def ready(self, limits: Limits) -> None:
         """Sign in within ``limits`` where there is no token yet. Raises ``CitrixError``."""
         self._current(limits)
@@ -100,8 +104,12 @@ class BearerToken(AuthBase):
 
         So threads that were refused together sign in once.
         """
+        self.renew_bearer(refused.removeprefix(SCHEME))
+
+    def renew_bearer(self, refused: str) -> None:
+        """``renew`` for a token that an item of a batch carried."""
         with self._lock:
-            if self._held is not None and self._held.header == refused:
+            if self._held is not None and self._held.header == f"{SCHEME}{refused}":
                 self._held = None
 
     def _current(self, limits: Limits | None) -> _Held:

@@ -10,20 +10,24 @@ ON_PREMISES_CUSTOMER = "CitrixOnPremises"  # the literal of contract citrix.md, 
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """``account`` is what signs in; the rest are remedies, a sentence each, and ``no_site`` the end of one."""
+    """``account`` is what signs in, ``role`` and ``write_role`` are what it may lack, the rest are remedies."""
 
     account: str
     role: str
+    write_role: str
     not_found: str
     tls: str
     way: str
     no_site: str
     support: str
+    gone: str = "It is no longer in the site: run again, which makes a new plan."
+    refused: str = "Look at the machine and its hosting connection in Citrix, mend what this says, and run again."
 
 
 CLOUD = Wording(
     account="API client",
     role="a role that may read the site",
+    write_role="a role that may change machines, hosting connections and the zones of catalogs",
     not_found="Check the region or baseUrl and the customer id of the profile.",
     tls="Trust the CA that signed its certificate (REQUESTS_CA_BUNDLE), or correct baseUrl.",
     way="Check the way to this host (proxy, firewall, baseUrl) and run again.",
@@ -33,6 +37,7 @@ CLOUD = Wording(
 ON_PREMISES = Wording(
     account="account",
     role="a role of the Citrix site that may read it",
+    write_role="a role of the Citrix site that may change machines, hosting connections and the zones of catalogs",
     not_found="Check that this is a Delivery Controller with Web Studio and its REST API (CVAD 2303 or later).",
     tls="Store the CA that signed its certificate in the secret that site.ca names, and write the host as it does.",
     way="Check that the controller is up, and the way to it (name, firewall, hybrid connection); then run again.",

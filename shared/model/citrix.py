@@ -68,6 +68,7 @@ class Folder:
     path: str
     zone: str | None = None
     provisioning: Provisioning = Provisioning.UNKNOWN
+    zone_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,10 +21,17 @@ class FindingKind(StrEnum):
 
 
 class Confidence(StrEnum):
+    """From the highest to the lowest; what a person chose is above all."""
+
+    CHOSEN = "chosen"
     PROVEN = "proven"
     STRONG = "strong"
     WEAK = "weak"
-    CHOSEN = "chosen"
+
+    def reaches(self, least: Confidence) -> bool:
+        """True for what is at least as sure as ``least``."""
+        order = list(Confidence)
+        return order.index(self) <= order.index(least)
 
 
 @dataclass(frozen=True, slots=True)

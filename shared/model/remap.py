@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from shared.model.citrix import Hosting, MachineId
 from shared.model.finding import Confidence
+from shared.model.nutanix import VmUuid
 from shared.model.run import RemapState
 
 
@@ -28,6 +29,14 @@ class Remap:
     approved_by: str | None = None
     sent: bool = False
     error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DepartedVm:
+    """A VM that a verified remap moved a machine away from; ``connection`` is the hosting connection it had there."""
+
+    connection: str
+    uuid: VmUuid
 
 
 @dataclass(frozen=True, slots=True)

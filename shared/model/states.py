@@ -41,9 +41,7 @@ RUN_MOVES: Mapping[RunStatus, frozenset[RunStatus]] = {
     ),
     # applying: what was still proposed is approved later; awaiting-review: a person resolved an ambiguous machine
     RunStatus.COMPLETED: frozenset({RunStatus.APPLYING, RunStatus.AWAITING_REVIEW, RunStatus.ROLLING_BACK}),
-    RunStatus.COMPLETED_WITH_ERRORS: frozenset(
-        {RunStatus.APPLYING, RunStatus.AWAITING_REVIEW, RunStatus.ROLLING_BACK}
-    ),
+    RunStatus.COMPLETED_WITH_ERRORS: frozenset({RunStatus.APPLYING, RunStatus.AWAITING_REVIEW, RunStatus.ROLLING_BACK}),
     RunStatus.FAILED: frozenset({RunStatus.ROLLING_BACK}),
     RunStatus.CANCELLED: frozenset({RunStatus.ROLLING_BACK}),
     RunStatus.ROLLING_BACK: frozenset({RunStatus.ROLLED_BACK, RunStatus.FAILED}),

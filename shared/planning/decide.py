@@ -12,26 +12,16 @@ from shared.model.citrix import Hosting, HostingConnection, Machine
 from shared.model.finding import Confidence, Evidence, Finding, FindingKind
 from shared.model.nutanix import ClusterReading, ReadStatus, Vm
 from shared.planning.confidence import confidence_in
+from shared.planning.departed import with_departures
 from shared.planning.estate import Copy, Estate
 from shared.planning.match import Candidate, Ground, Roster, candidates_of, evidence_of, lineage_of
 from shared.planning.names import fold
+from shared.planning.target import Target, at_target
 
 # Contract citrix.md, section 7.3: the four plug-ins that talk to Nutanix, folded.
 NUTANIX_PLUGINS = frozenset(
     {"acropolisfactory", "acropolispcfactory", "acropolisxifactory", "acropolishypervisorpcfactory"}
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where a DR run says the machines now live: a cluster of the profile, or one registered cluster behind it."""
-
-    cluster: str
-    registered: str | None = None
-
-    @property
-    def label(self) -> str:
-        return self.cluster if self.registered is None else f"{self.cluster}/{self.registered}"
 
 
 @dataclass(slots=True)
@@ -50,6 +40,10 @@ class Situation:
 
 def decide(machine: Machine, situation: Situation) -> Finding:
     """The finding about one machine that is in scope, in reach, and power-managed."""
+    return with_departures(_decide(machine, situation), situation.estate, situation.roster)
+
+
+def _decide(machine: Machine, situation: Situation) -> Finding:
     connection = machine.hosting.connection
     known = bool(situation.estate.of_connection(connection))
     if not known and situation.target is None and fold(connection or "") not in situation.named_connections:
@@ -142,11 +136,6 @@ def _decide_with_target(machine: Machine, candidates: list[Candidate], situation
         seen = "No other cluster shows its VM powered on."
     text = f"The target {target.label} answered and has no VM for {machine.name}. {seen}"
     return _finding(machine, FindingKind.MISSING, "not-on-target", text, candidates, situation)
-
-
-def at_target(copy: Copy, target: Target) -> bool:
-    """True where the target sees the copy."""
-    return target.cluster in copy.seen_by and target.registered in (None, copy.vm.cluster_uuid)
 
 
 def choose(candidates: list[Candidate], estate: Estate) -> Candidate | None:

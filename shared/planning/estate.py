@@ -3,12 +3,12 @@
 A *copy* is one VM on one Nutanix cluster, through however many endpoints it is seen. The same UUID on two clusters is
 two copies. What stands on a registered cluster that its Prism Central reports as unavailable is not seen at all: a
 Central goes on listing the VMs of a dead cluster (design, section 4, "Reading"). Nor is what can never be a machine's
-VM: an agent, a copy that a test failover made, a leftover of a Metro failover (rule 3).
+VM: an agent, a copy that a test failover made, a leftover of a Metro failover, what a machine has left (rule 3).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from shared.model.nutanix import ClusterReading, ReadStatus, Vm, VmUuid
@@ -47,7 +47,8 @@ class SnapshotEntry:
 class Estate:
     """The index. Built once a plan by ``build_estate``; nothing changes it afterwards.
 
-    ``left_out`` are VMs that exist, but can be nobody's.
+    ``left_out`` are VMs that exist, but can be nobody's. ``departed`` are those among them that machines have left, by
+    UUID and by folded name: they are told of.
     """
 
     readings: dict[str, ClusterReading]
@@ -63,6 +64,7 @@ class Estate:
     unavailable: dict[str, tuple[str, ...]] = field(default_factory=dict)
     lineages: Lineages = field(default_factory=lambda: Lineages(()))
     left_out: set[VmUuid] = field(default_factory=set)
+    departed: dict[str, list[Copy]] = field(default_factory=dict)
 
     def one_sided(self, copy: Copy, among: Iterable[Copy]) -> str | None:
         """The protection domain that holds the copy and is active on its cluster alone, if there is one.
@@ -93,8 +95,11 @@ class Estate:
         return tuple(reading for reading in self.readings.values() if not reading.whole)
 
 
-def build_estate(readings: Iterable[ClusterReading]) -> Estate:
-    """Index what was read. ``readings`` come in the order of the profile's clusters, one a cluster."""
+def build_estate(readings: Iterable[ClusterReading], left_behind: Callable[[Copy], bool] | None = None) -> Estate:
+    """Index what was read. ``readings`` come in the order of the profile's clusters, one a cluster.
+
+    ``left_behind`` tells a copy that no machine may move to (``departed``); it is asked once everything was read.
+    """
     ordered = tuple(readings)
     lineages = Lineages(job for reading in ordered if not reading.dead for job in reading.jobs or ())
     estate = Estate({reading.name: reading for reading in ordered}, lineages=lineages)
@@ -107,7 +112,7 @@ def build_estate(readings: Iterable[ClusterReading]) -> Estate:
         if not reading.dead:
             _add_vms(estate, copies, reading, leftovers)
             _add_domains(estate, reading)
-    _index(estate, copies)
+    _index(estate, copies if left_behind is None else _without(left_behind, copies, estate))
     return estate
 
 
@@ -169,6 +174,15 @@ def _add_domains(estate: Estate, reading: ClusterReading) -> None:
             held = estate.domains_of.setdefault((protected.uuid, cluster_uuid), [])
             if key not in held:
                 held.append(key)
+
+
+def _without(left_behind: Callable[[Copy], bool], copies: dict[CopyKey, Copy], estate: Estate) -> dict[CopyKey, Copy]:
+    gone = {key: copy for key, copy in copies.items() if left_behind(copy)}
+    for copy in gone.values():
+        estate.left_out.add(copy.vm.uuid)
+        for key in (copy.vm.uuid, copy.name):
+            estate.departed.setdefault(key, []).append(copy)
+    return {key: copy for key, copy in copies.items() if key not in gone}
 
 
 def _index(estate: Estate, copies: dict[CopyKey, Copy]) -> None:

@@ -5,21 +5,24 @@ from __future__ import annotations
 import gc
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from shared.errors import PlanImpossible
-from shared.model.citrix import Machine, Provisioning, Site
+from shared.model.citrix import Hosting, Machine, MachineId, Provisioning, Site
 from shared.model.finding import Finding, FindingKind, Plan
 from shared.model.nutanix import ClusterReading
+from shared.model.remap import DepartedVm
 from shared.model.run import Limits
 from shared.planning.conflict import settle_conflicts
-from shared.planning.decide import Situation, Target, decide
+from shared.planning.decide import Situation, decide
+from shared.planning.departed import left_behind
 from shared.planning.estate import build_estate
 from shared.planning.guard import guards
 from shared.planning.match import build_roster
 from shared.planning.names import fold
 from shared.planning.scope import Selection, select
+from shared.planning.target import Target
 from shared.profile import Policy, Scope
 
 
@@ -31,15 +34,17 @@ def make_plan(
     policy: Policy,
     limits: Limits,
     target: Target | None = None,
+    departed: Collection[DepartedVm] = (),
 ) -> Plan:
     """One finding for every machine in scope, and the guards that the whole passes.
 
     ``readings`` come in the order of the profile's clusters, one a cluster; one whose hosting connection the site does
     not have must come as ``misconfigured``. ``scopes`` all hold; ``target`` is what ``parse_target`` made of these
-    readings. Raises ``PlanImpossible`` where a scope fails.
+    readings; ``departed`` are the VMs that earlier verified remaps moved machines of the site away from. Raises
+    ``PlanImpossible`` where a scope fails.
     """
     with _without_cycle_search():
-        return _plan(site, readings, scopes, policy, limits, target)
+        return _plan(site, readings, scopes, policy, limits, target, departed)
 
 
 def _plan(
@@ -49,8 +54,9 @@ def _plan(
     policy: Policy,
     limits: Limits,
     target: Target | None,
+    departed: Collection[DepartedVm],
 ) -> Plan:
-    estate = build_estate(readings)
+    estate = build_estate(readings, left_behind(departed, site.machines, readings, target))
     selection = select(site, scopes, readings, target)
     situation = Situation(
         estate=estate,
@@ -106,18 +112,26 @@ def parse_target(text: str, readings: Iterable[ClusterReading]) -> Target:
 
 def fingerprint(findings: Iterable[Finding]) -> str:
     """A hash over the remaps alone: machine, from and to. Whoever approves names the fingerprint of what they saw."""
-    remaps = sorted(
-        (
-            finding.machine.id,
-            finding.machine.hosting.connection_id or finding.machine.hosting.connection,
-            finding.machine.hosting.machine_id,
-            finding.after.connection_id or finding.after.connection,
-            finding.after.machine_id,
-        )
+    return fingerprint_of(
+        (finding.machine.id, finding.machine.hosting, finding.after)
         for finding in findings
         if finding.kind is FindingKind.REMAP and finding.after is not None
     )
-    return hashlib.sha256(json.dumps(remaps).encode()).hexdigest()[:32]
+
+
+def fingerprint_of(remaps: Iterable[tuple[MachineId, Hosting, Hosting]]) -> str:
+    """The same hash over remaps as (machine, from, to), in any order."""
+    told = sorted(
+        (
+            machine,
+            before.connection_id or before.connection,
+            before.machine_id,
+            after.connection_id or after.connection,
+            after.machine_id,
+        )
+        for machine, before, after in remaps
+    )
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:32]
 
 
 @contextmanager

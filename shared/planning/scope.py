@@ -13,9 +13,9 @@ from fnmatch import translate
 from shared.errors import NotActiveYet, PlanImpossible
 from shared.model.citrix import Folder, Machine, MachineId, Site
 from shared.model.nutanix import ClusterReading
-from shared.planning.decide import Target
 from shared.planning.lineage import Lineages
 from shared.planning.names import fold, scope_names, vm_names
+from shared.planning.target import Target
 from shared.profile import PrismCategory, Scope
 
 Test = Callable[[Machine], bool]

@@ -1,4 +1,4 @@
-"""What a profile or a request may say already, but this version does not do yet.
+"""What a profile may say already, but this version does not do yet.
 
 It validates, so that a profile can be written ahead; a run that needs it is refused instead of doing half of it.
 """
@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from shared.errors import NotAvailableYet
-from shared.model.run import Mode
 from shared.profile import CvadSite, Profile
-from shared.runs.request import RunRequest
 
 
 def not_available_in(profile: Profile) -> tuple[str, ...]:
@@ -18,13 +16,13 @@ def not_available_in(profile: Profile) -> tuple[str, ...]:
     return tuple(_of_profile(profile))
 
 
-def check_available(profile: Profile, request: RunRequest, mode: Mode) -> None:
-    """Raise ``NotAvailableYet`` with every part of the profile and the request that a run would need."""
-    features = (*not_available_in(profile), *_of_request(request, mode))
+def check_available(profile: Profile) -> None:
+    """Raise ``NotAvailableYet`` with every part of the profile that a run would need."""
+    features = not_available_in(profile)
     if features:
         raise NotAvailableYet(
             f"Profile {profile.name} cannot run in this version, which does not do yet: {'; '.join(features)}. "
-            "Take it out of the profile or the request, or use a later version.",
+            "Take it out of the profile, or use a later version.",
             features=features,
         )
 
@@ -37,8 +35,3 @@ def _of_profile(profile: Profile) -> Iterator[str]:
     for cluster in profile.clusters:
         if cluster.relay is not None:
             yield f"clusters ({cluster.name}).relay"
-
-
-def _of_request(request: RunRequest, mode: Mode) -> Iterator[str]:
-    if mode is Mode.AUTO:
-        yield "mode: auto (ask for mode review or report)"

@@ -16,6 +16,7 @@ from shared.citrix.on_premises_sign_in import OnPremisesSignIn, parse_windows_se
 from shared.citrix.site import CitrixSite, read_limits
 from shared.citrix.token import BearerToken, SignIn
 from shared.citrix.wording import ON_PREMISES_CUSTOMER, on_premises_title
+from shared.citrix.writer import SiteWriter
 from shared.errors import NotAvailableYet
 from shared.http import Limits, open_session
 from shared.prism.central import Central
@@ -29,6 +30,7 @@ from shared.runs.careful_sign_in import CarefulSignIn
 from shared.runs.keyring import Keyring
 from shared.runs.refusal_memory import CarefulPrism, RefusalMemory
 from shared.runs.resources import Resources
+from shared.runs.site_memory import SiteKey
 
 
 @contextmanager
@@ -56,10 +58,16 @@ def _client(cluster: Cluster, session: requests.Session, credential: PrismCreden
 
 @contextmanager
 def citrix_hosts(
-    resources: Resources, profile: Profile, keyring: Keyring, *, limits: Callable[[], Limits] = read_limits
+    resources: Resources,
+    profile: Profile,
+    keyring: Keyring,
+    *,
+    limits: Callable[[], Limits] = read_limits,
+    anew: bool = False,
 ) -> Iterator[SiteHosts]:
     """The hosts of the profile's site, for what may start over on another one.
 
+    Which site a host serves is asked once an hour in this process; ``anew``: it is asked whatever is known.
     Raises ``VaultError``, or ``CitrixError`` where they must not be asked.
     """
     site = profile.site
@@ -75,9 +83,29 @@ def citrix_hosts(
         def client(origin: str, bounds: Callable[[], Limits]) -> CitrixSite:
             sign_in = CarefulSignIn(way.sign_in(session, origin), places, account)
             token = BearerToken(sign_in, limits=bounds)
-            return CitrixSite(session, origin, way.customer_id, token, site.site_id, limits=bounds)
+            key = SiteKey(origin, way.customer_id, site.site_id, secret.name, secret.version)
+            return CitrixSite(
+                session,
+                origin,
+                way.customer_id,
+                token,
+                site.site_id,
+                limits=bounds,
+                known=None if anew else resources.sites.known(key),
+                learned=lambda identity: resources.sites.learn(key, identity),
+            )
 
         yield SiteHosts(way.origins, client, limits)
+
+
+@contextmanager
+def citrix_writer(resources: Resources, profile: Profile, keyring: Keyring) -> Iterator[SiteWriter]:
+    """What writes to the profile's site for a whole step, through the first host that can be used.
+
+    Raises ``VaultError``, or ``CitrixError`` where no host can be used.
+    """
+    with citrix_hosts(resources, profile, keyring) as hosts:
+        yield SiteWriter(hosts.first())
 
 
 @dataclass(frozen=True, slots=True)

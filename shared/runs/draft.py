@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from shared.errors import RealignError
+from shared.model.citrix import Site
 from shared.model.finding import Plan
+from shared.model.remap import DepartedVm
 from shared.model.run import Run, RunId
 from shared.planning.plan import make_plan, parse_target
 from shared.planning.undecided import doubtful_vms
@@ -31,28 +34,38 @@ class Basis:
     keyring: Keyring
     wanted: Wanted
     gathered: Gathered
+    departed: frozenset[DepartedVm]
 
 
-def basis_of(resources: Resources, run: Run, progress: Progress) -> Basis:
+def basis_of(
+    resources: Resources,
+    run: Run,
+    progress: Progress,
+    *,
+    keyring: Keyring | None = None,
+    read_site: Callable[[], Site] | None = None,
+) -> Basis:
     """Read what the run needs, or what has changed since it last looked. ``progress`` hears how many reads are done.
 
-    Raises ``CitrixError`` or ``VaultError`` where the site cannot be read, and ``StorageError``.
+    ``keyring`` and ``read_site`` are those of a worker that has them open already; then nothing that was read before
+    counts. Raises ``CitrixError`` or ``VaultError`` where the site cannot be read, and ``StorageError``.
     """
-    profile = _kept_profile(resources, run.id)
+    profile = kept_profile(resources, run.id)
     scopes = (profile.scope, *_asked_scopes(resources, run.id))
     wanted = Wanted(
         since=run.incident_start or run.created_at - LINEAGE_REACHES,
         target=run.target,
-        shared=run.trigger == "schedule",
+        shared=run.trigger == "schedule" and read_site is None,
         usual_window=run.incident_start is None,
     )
-    keyring = Keyring(resources.vault, secret_names(profile))
-    before = resources.settling.take(run.id)
+    keyring = keyring or Keyring(resources.vault, secret_names(profile))
+    before = resources.settling.take(run.id) if read_site is None else None
     if before is not None:
         gathered = gather_again(resources, profile, keyring, wanted, before)
     else:
-        gathered = gather(resources, profile, keyring, wanted, progress)
-    return Basis(run, profile, scopes, keyring, wanted, gathered)
+        gathered = gather(resources, profile, keyring, wanted, progress, read_site)
+    departed = resources.departed.of(gathered.site.id)
+    return Basis(run, profile, scopes, keyring, wanted, gathered, departed)
 
 
 def plan_from(basis: Basis) -> Plan:
@@ -65,6 +78,7 @@ def plan_from(basis: Basis) -> Plan:
         policy=basis.profile.policy,
         limits=basis.run.limits,
         target=parse_target(target, basis.gathered.readings) if target is not None else None,
+        departed=basis.departed,
     )
 
 
@@ -77,7 +91,8 @@ def without_doubts(resources: Resources, basis: Basis, plan: Plan) -> Plan:
     return plan_from(replace(basis, gathered=replace(basis.gathered, readings=readings)))
 
 
-def _kept_profile(resources: Resources, run_id: RunId) -> Profile:
+def kept_profile(resources: Resources, run_id: RunId) -> Profile:
+    """The profile that the run was started with. Raises ``RealignError`` where it is gone."""
     text = resources.inputs.text(run_id, "profile")
     if text is None:
         raise RealignError(f"The profile that run {run_id} was started with is gone from storage. Start a new run.")

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -29,17 +30,25 @@ log = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
 
 
-def gather(resources: Resources, profile: Profile, keyring: Keyring, wanted: Wanted, progress: Progress) -> Gathered:
+def gather(
+    resources: Resources,
+    profile: Profile,
+    keyring: Keyring,
+    wanted: Wanted,
+    progress: Progress,
+    read_site: Callable[[], Site] | None = None,
+) -> Gathered:
     """Read the site and every cluster of the profile.
 
     A cluster that fails is a reading that says so. With a target the other clusters get one attempt and 10 s, and once
     the target and the site have been read, a second at most. ``progress`` hears how many of how many reads are done.
+    ``read_site`` reads the site through a client that is open already.
     Raises ``CitrixError`` or ``VaultError`` where the site cannot be read: without it there is no plan; and
     ``StorageError``.
     """
     clusters = ClusterReads(resources, profile, keyring, wanted)
     with _threads(len(profile.clusters) + 1, clusters) as pool:
-        site = pool.submit(_read_site, resources, profile, keyring)
+        site = pool.submit(read_site or partial(_read_site, resources, profile, keyring))
         reads = _submit(pool, clusters, profile.clusters)
         readings = _waited_for(reads, profile.clusters, clusters, site, progress)
         found = site.result()

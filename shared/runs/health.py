@@ -114,7 +114,7 @@ def _limits() -> Limits:
 def _ask_site(resources: Resources, profile: Profile) -> None:
     keyring = Keyring(resources.vault, site_secret_names(profile))
     limits = _limits()  # for all its hosts together
-    with citrix_hosts(resources, profile, keyring, limits=lambda: limits) as hosts:
+    with citrix_hosts(resources, profile, keyring, limits=lambda: limits, anew=True) as hosts:
         hosts.run(CitrixSite.identity)
 
 

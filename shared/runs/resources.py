@@ -12,22 +12,27 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
+from shared.azure.batches import Batches
+from shared.azure.departed import Departed
 from shared.azure.events import Events
+from shared.azure.holds import Holds
 from shared.azure.idempotency import Idempotency
 from shared.azure.identity import credential
 from shared.azure.inputs import Inputs
-from shared.azure.lock import ProfileLocks
+from shared.azure.lock import Locks
 from shared.azure.refusals import Refusals
 from shared.azure.remaps import Remaps
 from shared.azure.runs import Runs
 from shared.azure.storage import Storage
 from shared.azure.vault import Vault
 from shared.azure.work_queue import WorkQueue
+from shared.azure.zone_moves import ZoneMoves
 from shared.errors import NotFound, ProfileInvalid
 from shared.profile import Profile
 from shared.profile_files import ProfileFile, read_profiles
 from shared.runs.gathered import Settling
 from shared.runs.listings import Listings
+from shared.runs.site_memory import SiteMemory
 from shared.settings import load
 
 
@@ -45,6 +50,7 @@ class Resources:
         self.random_bytes: Callable[[int], bytes] = secrets.token_bytes
         self.pause: Callable[[float], None] = time.sleep
         self.listings = Listings()
+        self.sites = SiteMemory()
         self.settling = Settling()
 
     @cached_property
@@ -67,6 +73,18 @@ class Resources:
         return Remaps(self._storage)
 
     @cached_property
+    def batches(self) -> Batches:
+        return Batches(self._storage)
+
+    @cached_property
+    def zone_moves(self) -> ZoneMoves:
+        return ZoneMoves(self._storage)
+
+    @cached_property
+    def departed(self) -> Departed:
+        return Departed(self._storage)
+
+    @cached_property
     def events(self) -> Events:
         return Events(self._storage)
 
@@ -83,8 +101,12 @@ class Resources:
         return Refusals(self._storage)
 
     @cached_property
-    def locks(self) -> ProfileLocks:
-        return ProfileLocks(self._storage, clock=self.now)
+    def locks(self) -> Locks:
+        return Locks(self._storage, clock=self.now)
+
+    @cached_property
+    def holds(self) -> Holds:
+        return Holds(self._storage)
 
     @cached_property
     def queue(self) -> WorkQueue:

@@ -20,14 +20,15 @@ _NOT_BEGUN = (RunStatus.QUEUED, RunStatus.PLANNING)
 def start_scheduled(resources: Resources) -> tuple[RunId, ...]:
     """Start a run of each scheduled profile; which ones. One that cannot start keeps no other from starting.
 
-    A profile whose last scheduled run still waits or plans is left out: a late timer must not pile up work.
+    A profile whose last scheduled run still waits or plans is left out: a late timer must not pile up work. So is one
+    whose schedule is on hold.
     """
     waiting = _profiles_waiting(resources)
     started = []
     for name, file in sorted(resources.profiles().items()):
         if file.profile is None:
             log.error("profile not scheduled profile=%s errors=%s", name, " ".join(file.errors))
-        elif file.profile.schedule and name not in waiting:
+        elif file.profile.schedule and name not in waiting and not _on_hold(resources, name):
             run_id = _start(resources, file.profile)
             if run_id is not None:
                 started.append(run_id)
@@ -41,6 +42,13 @@ def _start(resources: Resources, profile: Profile) -> RunId | None:
     except RealignError as error:
         log.error("scheduled run not started profile=%s reason=%s", profile.name, error)
         return None
+
+
+def _on_hold(resources: Resources, name: str) -> bool:
+    hold = resources.holds.get(name, resources.now())
+    if hold is not None:
+        log.info("on hold profile=%s until=%s by=%s", name, hold.until.isoformat(), hold.by)
+    return hold is not None
 
 
 def _profiles_waiting(resources: Resources) -> frozenset[str]:

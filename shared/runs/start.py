@@ -19,6 +19,7 @@ from shared.profile import PROFILE_NAME, Policy, Profile
 from shared.runs.access import Caller, Role
 from shared.runs.availability import check_available
 from shared.runs.machines_csv import names_from_csv
+from shared.runs.precedence import clear_the_way
 from shared.runs.request import RunRequest
 from shared.runs.resources import Resources
 
@@ -63,7 +64,7 @@ def start_run(
     _check_times(request, resources.now())
     csv_names = names_from_csv(request.machines_csv) if request.machines_csv is not None else None
     mode, limits = _allowed(profile.policy, request, caller)
-    check_available(profile, request, mode)
+    check_available(profile)
     now = resources.now()
     run_id, replayed = new_run_id(now, resources.random_bytes(5)), False
     if idempotency_key is not None:
@@ -93,7 +94,9 @@ def start_run(
         incident_start=request.incident_start,
     )
     _store_inputs(resources, run.id, profile, request, csv_names)
-    return Started(_queued(resources, run), replayed=replayed)
+    queued = _queued(resources, run)
+    clear_the_way(resources, queued)
+    return Started(queued, replayed=replayed)
 
 
 def _queued(resources: Resources, run: Run) -> Run:

@@ -1,4 +1,4 @@
-"""The sweeper: queues again what a crash left ``queued`` or ``planning`` (design, section 5).
+"""The sweeper: queues again what a crash left at work (design, section 5).
 
 The platform hides the message of a crashed worker for up to ten minutes; the profile's lock is free after one.
 """
@@ -9,7 +9,7 @@ import logging
 from dataclasses import replace
 from datetime import timedelta
 
-from shared.azure.lock import EXPIRY
+from shared.azure.lock import EXPIRY, LockKind
 from shared.azure.work_queue import WorkStep
 from shared.errors import EditedElsewhere, NotFound, RealignError
 from shared.model.run import Event, Run, RunId, RunStatus
@@ -20,7 +20,12 @@ SWEEP_EVERY = timedelta(seconds=30)
 
 log = logging.getLogger(__name__)
 
-_STEP_OF = {RunStatus.QUEUED: WorkStep.PLAN, RunStatus.PLANNING: WorkStep.PLAN}
+_STEP_OF = {
+    RunStatus.QUEUED: WorkStep.PLAN,
+    RunStatus.PLANNING: WorkStep.PLAN,
+    RunStatus.APPLYING: WorkStep.APPLY,
+    RunStatus.ROLLING_BACK: WorkStep.ROLLBACK,
+}
 
 
 def sweep(resources: Resources) -> tuple[RunId, ...]:
@@ -54,7 +59,7 @@ def _sweep_one(resources: Resources, run_id: RunId) -> bool:
     if not _is_stranded(resources, run):
         return False
     try:
-        resources.runs.update(replace(run, updated_at=now, not_before=None), found.etag)
+        resources.runs.update(replace(run, updated_at=now, not_before=None), found)
     except EditedElsewhere:
         return False  # somebody works on it after all
     detail = f"Nobody was at work on it, and it was {run.status.value}."
@@ -68,7 +73,7 @@ def _is_stranded(resources: Resources, run: Run) -> bool:
     grace = timedelta(seconds=5)
     if run.not_before is not None and now < run.not_before + grace:
         return False
-    holder = resources.locks.holder(run.profile, now)
+    holder = resources.locks.holder(LockKind.PROFILE, run.profile, now)
     if holder is not None and holder.run_id == run.id:
         return False
     # A queued run's message may still be on its way through a busy queue, and the message of a run that was queued

@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable, Mapping
 
+from shared.azure.lock import LockKind
 from shared.azure.runs import ACTIVE
 from shared.azure.work_queue import WorkItem, WorkStep
 from shared.errors import InvalidRequest, NotFound
 from shared.model.run import RunId
-from shared.runs.plan import fail_run, plan_run
+from shared.runs.apply import apply_run
+from shared.runs.fail import fail_run
+from shared.runs.observe import observe
+from shared.runs.plan import plan_run
+from shared.runs.reset_again import reset_again
 from shared.runs.resources import Resources
+from shared.runs.roll_back import roll_back_run
 
 log = logging.getLogger(__name__)
+
+_STEPS: Mapping[WorkStep, Callable[[Resources, RunId], None]] = {
+    WorkStep.PLAN: plan_run,
+    WorkStep.APPLY: apply_run,
+    WorkStep.ROLLBACK: roll_back_run,
+    WorkStep.RESET_AGAIN: reset_again,
+    WorkStep.OBSERVE: observe,
+}
 
 
 def do_work(resources: Resources, body: bytes) -> None:
@@ -22,10 +37,11 @@ def do_work(resources: Resources, body: bytes) -> None:
     ends in the poison queue.
     """
     item = WorkItem.from_json(body)
-    if item.step is not WorkStep.PLAN:
+    step = _STEPS.get(item.step)
+    if step is None:
         raise InvalidRequest(f"This version does not do the step {item.step.value} of run {item.run}.", field="step")
     try:
-        plan_run(resources, item.run)
+        step(resources, item.run)
     except NotFound:
         log.warning("dropped a message for a run that is not there run=%s", item.run)
 
@@ -43,7 +59,7 @@ def give_up(resources: Resources, body: bytes) -> None:
     run = found.value
     if run.status not in ACTIVE:
         return
-    holder = resources.locks.holder(run.profile, resources.now())
+    holder = resources.locks.holder(LockKind.PROFILE, run.profile, resources.now())
     if holder is not None and holder.run_id == run.id:
         log.warning("a duplicate message of a run that is being worked on was dropped run=%s", run.id)
         return  # if that worker dies, the sweeper takes over

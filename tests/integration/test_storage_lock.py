@@ -1,4 +1,4 @@
-"""The profile lock on a real Table service. Time is the test's own: nobody waits for 60 seconds."""
+"""The locks of profiles and sites on a real Table service. Time is the test's own: nobody waits for 60 seconds."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from sandbox.azurite import Azurite
-from shared.azure.lock import Held, Lock, ProfileLocks
+from shared.azure.lock import Held, Lock, LockKind, Locks
 from shared.azure.storage import Storage
 from shared.errors import LockLost
 from shared.model.run import RunId
 from shared.settings import StorageSettings
 
 A, B = RunId("run-a"), RunId("run-b")
+PROFILE, SITE = LockKind.PROFILE, LockKind.SITE
 
 
 class Time:
@@ -48,8 +49,8 @@ def time() -> Time:
 
 
 @pytest.fixture
-def locks(storage: Storage, time: Time) -> ProfileLocks:
-    return ProfileLocks(storage, clock=time.clock, monotonic=time.monotonic)
+def locks(storage: Storage, time: Time) -> Locks:
+    return Locks(storage, clock=time.clock, monotonic=time.monotonic)
 
 
 @pytest.fixture
@@ -57,53 +58,70 @@ def profile() -> str:
     return f"p-{uuid.uuid4().hex}"
 
 
-def taken(locks: ProfileLocks, profile: str, run: RunId, token: str, time: Time) -> Lock:
-    lock = locks.acquire(profile, run, token, time.now)
+def taken(locks: Locks, profile: str, run: RunId, token: str, time: Time) -> Lock:
+    lock = locks.acquire(PROFILE, profile, run, token, time.now)
     assert isinstance(lock, Lock)
     return lock
 
 
-def test_a_second_worker_learns_who_has_the_lock_and_until_when(locks: ProfileLocks, profile: str, time: Time) -> None:
+def test_a_second_worker_learns_who_has_the_lock_and_until_when(locks: Locks, profile: str, time: Time) -> None:
     taken(locks, profile, A, "a", time).check()
-    assert locks.acquire(profile, B, "b", time.now) == Held(A, time.now + timedelta(seconds=60))
+    assert locks.acquire(PROFILE, profile, B, "b", time.now) == Held(A, time.now + timedelta(seconds=60))
     # Another worker on the same run is another worker.
-    assert isinstance(locks.acquire(profile, A, "b", time.now), Held)
-    assert locks.holder(profile, time.now) == Held(A, time.now + timedelta(seconds=60))
+    assert isinstance(locks.acquire(PROFILE, profile, A, "b", time.now), Held)
+    assert locks.holder(PROFILE, profile, time.now) == Held(A, time.now + timedelta(seconds=60))
 
 
-def test_profiles_do_not_block_each_other(locks: ProfileLocks, profile: str, time: Time) -> None:
+def test_profiles_do_not_block_each_other(locks: Locks, profile: str, time: Time) -> None:
     taken(locks, profile, A, "a", time)
     taken(locks, f"{profile}-other", B, "b", time)
 
 
-def test_a_released_lock_is_free_and_its_holder_may_no_longer_write(
-    locks: ProfileLocks, profile: str, time: Time
-) -> None:
+def test_a_site_and_a_profile_of_one_name_do_not_block_each_other(locks: Locks, profile: str, time: Time) -> None:
+    taken(locks, profile, A, "a", time)
+    site = locks.acquire(SITE, profile, B, "b", time.now)
+    assert isinstance(site, Lock)
+    assert (site.kind, site.key, site.run_id) == (SITE, profile, B)
+    assert locks.holder(SITE, profile, time.now) == Held(B, time.now + timedelta(seconds=60))
+    site.release()
+    assert locks.holder(PROFILE, profile, time.now) == Held(A, time.now + timedelta(seconds=60))
+
+
+def test_a_site_whose_id_no_table_key_holds_can_be_locked_and_is_named(locks: Locks, profile: str, time: Time) -> None:
+    lock = locks.acquire(SITE, f"{profile}/site#1", A, "a", time.now)
+    assert isinstance(lock, Lock)
+    assert locks.holder(SITE, f"{profile}/site#1", time.now) is not None
+    lock.renew()
+    lock.release()
+    with pytest.raises(LockLost, match=f"The lock of site {profile}/site#1 was lost while run run-a worked"):
+        lock.check()
+    assert locks.holder(SITE, f"{profile}/site#1", time.now) is None
+
+
+def test_a_released_lock_is_free_and_its_holder_may_no_longer_write(locks: Locks, profile: str, time: Time) -> None:
     lock = taken(locks, profile, A, "a", time)
     lock.release()
-    assert locks.holder(profile, time.now) is None
+    assert locks.holder(PROFILE, profile, time.now) is None
     with pytest.raises(LockLost):
         lock.check()
     taken(locks, profile, B, "b", time).check()
 
 
-def test_an_expired_lock_is_taken_over_and_the_first_holder_finds_out(
-    locks: ProfileLocks, profile: str, time: Time
-) -> None:
+def test_an_expired_lock_is_taken_over_and_the_first_holder_finds_out(locks: Locks, profile: str, time: Time) -> None:
     first = taken(locks, profile, A, "a", time)
     time.pass_by(59)
-    assert isinstance(locks.acquire(profile, B, "b", time.now), Held)
+    assert isinstance(locks.acquire(PROFILE, profile, B, "b", time.now), Held)
     time.pass_by(2)
-    assert locks.holder(profile, time.now) is None
+    assert locks.holder(PROFILE, profile, time.now) is None
     second = taken(locks, profile, B, "b", time)
     with pytest.raises(LockLost, match="run-a"):
         first.check()
     first.release()  # must not remove what is another's by now
-    assert locks.holder(profile, time.now) == Held(B, time.now + timedelta(seconds=60))
+    assert locks.holder(PROFILE, profile, time.now) == Held(B, time.now + timedelta(seconds=60))
     second.check()
 
 
-def test_the_holder_stops_before_others_may_take_over(locks: ProfileLocks, profile: str, time: Time) -> None:
+def test_the_holder_stops_before_others_may_take_over(locks: Locks, profile: str, time: Time) -> None:
     lock = taken(locks, profile, A, "a", time)
     time.pass_by(49)
     lock.check()
@@ -114,18 +132,16 @@ def test_the_holder_stops_before_others_may_take_over(locks: ProfileLocks, profi
         lock.renew()
 
 
-def test_a_renewed_lock_lives_on(locks: ProfileLocks, profile: str, time: Time) -> None:
+def test_a_renewed_lock_lives_on(locks: Locks, profile: str, time: Time) -> None:
     lock = taken(locks, profile, A, "a", time)
     for _ in range(6):
         time.pass_by(30)
         lock.renew()
         lock.check()
-    assert locks.acquire(profile, B, "b", time.now) == Held(A, time.now + timedelta(seconds=60))
+    assert locks.acquire(PROFILE, profile, B, "b", time.now) == Held(A, time.now + timedelta(seconds=60))
 
 
-def test_a_renewal_finds_that_another_took_over(
-    locks: ProfileLocks, storage: Storage, profile: str, time: Time
-) -> None:
+def test_a_renewal_finds_that_another_took_over(locks: Locks, storage: Storage, profile: str, time: Time) -> None:
     lock = taken(locks, profile, A, "a", time)
     # B's clock is far ahead.
     taken(locks, profile, B, "b", _ahead(time))
@@ -135,7 +151,7 @@ def test_a_renewal_finds_that_another_took_over(
         lock.check()
 
 
-def test_the_fencing_number_grows_over_takeover_and_release(locks: ProfileLocks, profile: str, time: Time) -> None:
+def test_the_fencing_number_grows_over_takeover_and_release(locks: Locks, profile: str, time: Time) -> None:
     numbers = []
     for token in "abcd":
         lock = taken(locks, profile, A, token, time)
@@ -146,7 +162,7 @@ def test_the_fencing_number_grows_over_takeover_and_release(locks: ProfileLocks,
     assert numbers == sorted(set(numbers))
 
 
-def test_a_worker_whose_answer_was_lost_gets_its_own_lock_again(locks: ProfileLocks, profile: str, time: Time) -> None:
+def test_a_worker_whose_answer_was_lost_gets_its_own_lock_again(locks: Locks, profile: str, time: Time) -> None:
     taken(locks, profile, A, "a", time)
     again = taken(locks, profile, A, "a", time)
     again.renew()
@@ -154,13 +170,13 @@ def test_a_worker_whose_answer_was_lost_gets_its_own_lock_again(locks: ProfileLo
 
 
 def test_one_of_many_workers_gets_the_lock(storage: Storage, profile: str, time: Time) -> None:
-    locks = ProfileLocks(storage, clock=time.clock, monotonic=time.monotonic)
+    locks = Locks(storage, clock=time.clock, monotonic=time.monotonic)
     results: list[Lock | Held] = []
     start = threading.Barrier(8)
 
     def worker(number: int) -> None:
         start.wait()
-        results.append(locks.acquire(profile, RunId(f"run-{number}"), f"token-{number}", time.now))
+        results.append(locks.acquire(PROFILE, profile, RunId(f"run-{number}"), f"token-{number}", time.now))
 
     workers = [threading.Thread(target=worker, args=(n,)) for n in range(8)]
     for each in workers:
@@ -173,41 +189,41 @@ def test_one_of_many_workers_gets_the_lock(storage: Storage, profile: str, time:
 
 
 def test_as_a_context_manager_it_renews_itself_and_lets_go(storage: Storage, profile: str) -> None:
-    locks = ProfileLocks(storage, renew_every=0.05)
+    locks = Locks(storage, renew_every=0.05)
     now = datetime.now(UTC)
-    lock = locks.acquire(profile, A, "a", now)
+    lock = locks.acquire(PROFILE, profile, A, "a", now)
     assert isinstance(lock, Lock)
-    first = locks.holder(profile, now)
+    first = locks.holder(PROFILE, profile, now)
     with lock:
         deadline = threading.Event()
         for _ in range(200):
-            if locks.holder(profile, now) != first:
+            if locks.holder(PROFILE, profile, now) != first:
                 break
             deadline.wait(0.05)
-        assert locks.holder(profile, now) != first
+        assert locks.holder(PROFILE, profile, now) != first
         lock.check()
-    assert locks.holder(profile, now) is None
-    assert not [thread for thread in threading.enumerate() if thread.name == f"lock-{profile}"]
+    assert locks.holder(PROFILE, profile, now) is None
+    assert not [thread for thread in threading.enumerate() if thread.name == f"lock-profile-{profile}"]
 
 
 def test_the_renewer_ends_when_the_lock_is_lost(
     storage: Storage, profile: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    locks = ProfileLocks(storage, renew_every=0.05)
+    locks = Locks(storage, renew_every=0.05)
     now = datetime.now(UTC)
-    lock = locks.acquire(profile, A, "a", now)
+    lock = locks.acquire(PROFILE, profile, A, "a", now)
     assert isinstance(lock, Lock)
     with lock:
         other: Lock | Held = Held(A, now)
         while isinstance(other, Held):  # a renewal may come in between
-            other = locks.acquire(profile, B, "b", now + timedelta(minutes=5))
-        renewer = next(thread for thread in threading.enumerate() if thread.name == f"lock-{profile}")
+            other = locks.acquire(PROFILE, profile, B, "b", now + timedelta(minutes=5))
+        renewer = next(thread for thread in threading.enumerate() if thread.name == f"lock-profile-{profile}")
         renewer.join(10)
         assert not renewer.is_alive()
         with pytest.raises(LockLost):
             lock.check()
     assert "lock lost" in caplog.text
-    assert locks.holder(profile, now) is not None
+    assert locks.holder(PROFILE, profile, now) is not None
     other.release()
 
 
@@ -217,7 +233,7 @@ def _ahead(time: Time) -> Time:
     return ahead
 
 
-def test_a_renewal_whose_answer_was_lost_does_not_lose_the_lock(locks: ProfileLocks, profile: str, time: Time) -> None:
+def test_a_renewal_whose_answer_was_lost_does_not_lose_the_lock(locks: Locks, profile: str, time: Time) -> None:
     lock = taken(locks, profile, A, "a", time)
     stale = lock._etag
     lock.renew()
@@ -227,15 +243,13 @@ def test_a_renewal_whose_answer_was_lost_does_not_lose_the_lock(locks: ProfileLo
     lock.check()
     lock._etag = stale
     lock.release()
-    assert locks.holder(profile, time.now) is None
+    assert locks.holder(PROFILE, profile, time.now) is None
 
 
-def test_a_lock_that_another_took_over_is_neither_renewed_nor_released(
-    locks: ProfileLocks, profile: str, time: Time
-) -> None:
+def test_a_lock_that_another_took_over_is_neither_renewed_nor_released(locks: Locks, profile: str, time: Time) -> None:
     lost = taken(locks, profile, A, "a", time)
     time.pass_by(61)
     other = taken(locks, profile, B, "b", time)
     lost.release()
     other.check()
-    assert locks.holder(profile, time.now) == Held(B, time.now + timedelta(seconds=60))
+    assert locks.holder(PROFILE, profile, time.now) == Held(B, time.now + timedelta(seconds=60))

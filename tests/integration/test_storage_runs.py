@@ -12,7 +12,8 @@ from sandbox.azurite import Azurite
 from shared.azure.run_row import run_to_row
 from shared.azure.runs import Runs, new_run_id
 from shared.azure.storage import Storage
-from shared.errors import EditedElsewhere, NotFound
+from shared.azure.table import Versioned
+from shared.errors import EditedElsewhere, IllegalMove, NotFound
 from shared.model.run import Limits, Mode, Run, RunId, RunStatus
 from shared.settings import StorageSettings
 
@@ -61,35 +62,42 @@ def test_an_unknown_run_is_not_found_whatever_its_id_looks_like(runs: Runs) -> N
 def test_an_update_needs_the_etag_that_was_read(runs: Runs) -> None:
     created = runs.create(run())
     planning = replace(run(), status=RunStatus.PLANNING)
-    updated = runs.update(planning, created.etag)
+    updated = runs.update(planning, created)
     assert updated.etag != created.etag
     with pytest.raises(EditedElsewhere, match="it is planning now"):
-        runs.update(replace(run(), status=RunStatus.CANCELLED), created.etag)
+        runs.update(replace(run(), status=RunStatus.CANCELLED), created)
     assert runs.get(run().id) == updated
+
+
+def test_a_move_that_the_table_of_states_has_not_is_not_written(runs: Runs) -> None:
+    created = runs.create(run())
+    with pytest.raises(IllegalMove, match="queued cannot become applying"):
+        runs.update(replace(run(), status=RunStatus.APPLYING), created)
+    assert runs.get(run().id) == created
 
 
 def test_an_update_that_meets_its_own_first_attempt_has_succeeded(runs: Runs) -> None:
     created = runs.create(run())
     planning = replace(run(), status=RunStatus.PLANNING)
-    first = runs.update(planning, created.etag)
-    assert runs.update(planning, created.etag) == first
+    first = runs.update(planning, created)
+    assert runs.update(planning, created) == first
 
 
 def test_an_update_of_a_removed_run_is_not_found(runs: Runs) -> None:
     with pytest.raises(NotFound):
-        runs.update(run(), "W/\"datetime'2026-11-22T00%3A00%3A00.0000000Z'\"")
+        runs.update(run(), Versioned(run(), "W/\"datetime'2026-11-22T00%3A00%3A00.0000000Z'\""))
 
 
 def test_a_member_that_became_none_is_gone_from_the_row(runs: Runs) -> None:
     created = runs.create(replace(run(), error="broken", reason="drill"))
-    runs.update(replace(run(), reason="drill"), created.etag)
+    runs.update(replace(run(), reason="drill"), created)
     read = runs.get(run().id).value
     assert (read.error, read.reason) == (None, "drill")
 
 
 def test_creating_a_run_again_leaves_the_stored_one_alone(runs: Runs) -> None:
     created = runs.create(run())
-    planning = runs.update(replace(run(), status=RunStatus.PLANNING), created.etag)
+    planning = runs.update(replace(run(), status=RunStatus.PLANNING), created)
     assert runs.create(run()) == planning
     assert runs.newest("emea", None, None, 10) == [planning.value]
 
@@ -107,13 +115,13 @@ def test_a_creation_that_broke_off_after_any_row_is_completed_by_the_next(storag
 
 def test_repeating_the_creation_of_a_finished_run_does_not_make_it_active(runs: Runs) -> None:
     created = runs.create(run())
-    runs.update(replace(run(), status=RunStatus.COMPLETED), created.etag)
+    runs.update(replace(run(), status=RunStatus.CANCELLED), created)
     runs.create(run())
     assert runs.active() == []
 
 
 def test_the_active_runs_are_those_at_work(runs: Runs) -> None:
-    etag = runs.create(run()).etag
+    read = runs.create(run())
     for status, at_work in [
         (RunStatus.PLANNING, True),
         (RunStatus.AWAITING_REVIEW, False),
@@ -122,7 +130,7 @@ def test_the_active_runs_are_those_at_work(runs: Runs) -> None:
         (RunStatus.ROLLING_BACK, True),
         (RunStatus.ROLLED_BACK, False),
     ]:
-        etag = runs.update(replace(run(), status=status), etag).etag
+        read = runs.update(replace(run(), status=status), read)
         assert runs.active() == ([run().id] if at_work else [])
 
 
@@ -160,6 +168,20 @@ def test_a_list_can_be_narrowed_to_statuses(runs: Runs) -> None:
         assert runs.newest(profile, failed, None, 10) == expected
         assert runs.newest(profile, failed, None, 2) == expected[:2]
         assert runs.newest(profile, frozenset(), None, 10) == []
+
+
+def test_the_newest_plan_of_a_profile_is_its_newest_run_with_a_fingerprint(runs: Runs) -> None:
+    assert runs.newest_plan("emea") is None
+    runs.create(run(0))
+    assert runs.newest_plan("emea") is None
+    for number in (1, 2):
+        runs.create(replace(run(number, status=RunStatus.FAILED), fingerprint=f"plan-{number}"))
+    for number in range(3, 30):
+        runs.create(run(number))
+    runs.create(replace(run(40, profile="apac"), fingerprint="another profile's"))
+    newest = runs.newest_plan("emea")
+    assert newest is not None
+    assert newest.fingerprint == "plan-2"
 
 
 def test_profiles_whose_names_begin_alike_do_not_mix(runs: Runs) -> None:

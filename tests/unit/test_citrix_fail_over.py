@@ -281,3 +281,49 @@ def test_an_account_that_sees_no_site_is_told_what_it_needs() -> None:
 def test_the_hosts_of_a_profile_are(changes: dict[str, Any], origins: tuple[str, ...]) -> None:
     document = {"kind": "cvad", "hosts": ["ddc01", {"host": "ddc02", "port": 8443}], "credential": "citrix-hq"}
     assert CvadSite.model_validate_json(json.dumps(document | changes)).origins == origins
+
+
+def first_of(fake: Controllers) -> CitrixSite:
+    return SiteHosts([f"https://{host}" for host in fake.hosts], fake.open, fake.limits).first()
+
+
+def test_for_a_whole_step_the_first_controller_that_can_be_used_is_chosen() -> None:
+    fake = Controllers("ddc01", "ddc02", "ddc03")
+    fake.override["ddc01"] = always(DEAD)
+    client = first_of(fake)
+    assert [machine.id for machine in client.machines()] == ["m-1"]
+    assert len(fake.asked("ddc02", "/Machines")) == len(fake.asked("ddc02", "/Me")) == 1
+    assert fake.asked("ddc03") == []
+
+
+def test_the_chosen_controller_is_kept_when_it_dies_and_asked_with_patience() -> None:
+    fake = Controllers("ddc01", "ddc02")
+    client = first_of(fake)
+    busy = [Reply(status=503)] * 6
+    fake.override["ddc01/Machines"] = lambda _: busy.pop() if busy else None
+    assert len(list(client.machines())) == 1
+    fake.override["ddc01"] = always(DEAD)
+    with pytest.raises(CitrixError, match="^Citrix CVAD ddc01 closed"):
+        list(client.machines())
+    assert fake.asked("ddc02") == []
+
+
+def test_the_only_controller_is_not_probed() -> None:
+    fake = Controllers("ddc01")
+    first_of(fake)
+    assert fake.answers.requests == []
+
+
+def test_when_no_controller_can_be_chosen_one_error_tells_of_each() -> None:
+    fake = Controllers("ddc01", "ddc02")
+    fake.override = {"ddc01": always(DEAD), "ddc02": always(Reply(status=503))}
+    with pytest.raises(CitrixError, match="None of the 2 Delivery Controllers"):
+        first_of(fake)
+
+
+def test_a_refused_password_ends_the_choice_of_a_controller() -> None:
+    fake = Controllers("ddc01", "ddc02")
+    fake.override["ddc01/Tokens"] = always(Reply(status=401))
+    with pytest.raises(CitrixError, match="refused user name or password"):
+        first_of(fake)
+    assert fake.asked("ddc02") == []

@@ -462,3 +462,8 @@ def test_shared_names_are_kept_once() -> None:
     one, two = machine_from(machine(1)), machine_from(machine(2))
     assert one.catalog is two.catalog
     assert one.hosting.connection is two.hosting.connection
+
+
+def test_a_catalog_names_its_zone_by_id_too() -> None:
+    found = folder_from({"Id": "c-1", "Name": "W11", "Zone": {"Id": "z-1", "Name": "Paris"}})
+    assert (found.zone, found.zone_id) == ("Paris", "z-1")

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import NAMESPACE_DNS, uuid5
 
 from shared.model.citrix import Folder, Hosting, HostingConnection, Machine, MachineId, Provisioning, Site
-from shared.model.finding import Finding, Plan
+from shared.model.finding import Confidence, Finding, Plan
 from shared.model.nutanix import (
     ClusterReading,
     PowerState,
@@ -25,7 +25,8 @@ from shared.model.nutanix import (
     Vm,
     VmUuid,
 )
-from shared.model.run import Limits
+from shared.model.remap import DepartedVm, Remap
+from shared.model.run import Limits, RemapState
 from shared.planning.plan import make_plan, parse_target
 from shared.profile import Policy, Scope
 
@@ -65,8 +66,23 @@ def connection_id(cluster: str) -> str:
     return str(uuid5(NAMESPACE_DNS, f"connection {cluster}"))
 
 
-def connection(cluster: str, *, plugin: str = "AcropolisFactory", in_maintenance: bool = False) -> HostingConnection:
-    return HostingConnection(connection_id(cluster), connection_name(cluster), plugin, in_maintenance=in_maintenance)
+def connection(
+    cluster: str,
+    *,
+    plugin: str = "AcropolisFactory",
+    in_maintenance: bool = False,
+    name: str | None = None,
+    zone: str | None = None,
+) -> HostingConnection:
+    """``name`` is what it is called by now, where it was renamed."""
+    return HostingConnection(
+        connection_id(cluster),
+        name or connection_name(cluster),
+        plugin,
+        zone=zone,
+        zone_id=None if zone is None else f"id of {zone}",
+        in_maintenance=in_maintenance,
+    )
 
 
 def machine(
@@ -236,8 +252,8 @@ def site(
     groups: Iterable[Folder] = (),
 ) -> Site:
     """A site with a Nutanix connection for every cluster, but for those that ``connections`` describes otherwise."""
-    special = {known.name: known for known in connections}
-    usual = {known.name: known for known in (connection(cluster) for cluster in CLUSTERS)}
+    special = {known.id: known for known in connections}
+    usual = {known.id: known for known in (connection(cluster) for cluster in CLUSTERS)}
     return Site(
         id="site",
         name="Site",
@@ -254,8 +270,32 @@ def folder(
     *,
     id_: str | None = None,
     provisioning: Provisioning = Provisioning.MANUAL,
+    zone: str | None = None,
 ) -> Folder:
-    return Folder(id_ or f"id of {name}", name, path or name, provisioning=provisioning)
+    zone_id = None if zone is None else f"id of {zone}"
+    return Folder(id_ or f"id of {name}", name, path or name, zone, provisioning, zone_id)
+
+
+def at(cluster: str, label: str) -> Hosting:
+    """A VM under the hosting connection of a cluster."""
+    return Hosting(connection_name(cluster), uid(label), connection_id(cluster))
+
+
+def remap(
+    record: Machine,
+    cluster: str,
+    label: str,
+    *,
+    confidence: Confidence = Confidence.STRONG,
+    state: RemapState = RemapState.APPROVED,
+) -> Remap:
+    """From where the record stands to a VM under the hosting connection of a cluster."""
+    return Remap(record.id, record.name, record.hosting, at(cluster, label), confidence, state)
+
+
+def departed(*vms: tuple[str, str]) -> frozenset[DepartedVm]:
+    """Pairs of a cluster, which stands for its hosting connection, and a VM's label."""
+    return frozenset(DepartedVm(connection_name(cluster), uid(label)) for cluster, label in vms)
 
 
 def plan_of(
@@ -265,6 +305,7 @@ def plan_of(
     target: str | None = None,
     policy: Policy | None = None,
     limits: Limits = NO_LIMITS,
+    left: Iterable[DepartedVm] = (),
 ) -> Plan:
     if isinstance(where, Machine):
         where = (where,)
@@ -275,6 +316,7 @@ def plan_of(
         policy=policy or Policy(),
         limits=limits,
         target=None if target is None else parse_target(target, readings),
+        departed=frozenset(left),
     )
 
 

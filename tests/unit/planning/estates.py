@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 
 from hypothesis import strategies as st
 
-from shared.model.citrix import HostingConnection, Machine, Provisioning
+from shared.model.citrix import HostingConnection, Machine, Provisioning, Site
 from shared.model.finding import Plan
 from shared.model.nutanix import ClusterReading, ProtectionDomain, ReadStatus, RecoveryJob, Vm, VmUuid
+from shared.model.remap import DepartedVm
 from shared.profile import Scope
 from tests.unit.planning.builders import (
     CLUSTERS,
@@ -50,10 +51,13 @@ class Estate:
     connections: tuple[HostingConnection, ...] = ()
     scopes: tuple[Scope, ...] = ()
     target: str | None = None
+    left: frozenset[DepartedVm] = frozenset()
+
+    def site(self) -> Site:
+        return site(*self.machines, connections=self.connections)
 
     def plan(self) -> Plan:
-        where = site(*self.machines, connections=self.connections)
-        return plan_of(where, *self.readings, scopes=self.scopes, target=self.target)
+        return plan_of(self.site(), *self.readings, scopes=self.scopes, target=self.target, left=self.left)
 
 
 @st.composite

@@ -1,0 +1,67 @@
+"""The batches of changes that a run sends to Citrix: each is kept before it is sent, and its job's id before it is
+waited for, so that a worker that takes over knows what may be under way (design, section 5).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from shared.azure.limits import Value, quoted, storable, to_json
+from shared.azure.row_time import to_text
+from shared.azure.storage import Storage
+from shared.azure.table import Table
+from shared.model.citrix import MachineId
+from shared.model.remap import Batch, SendingStep
+from shared.model.run import RunId
+
+MOST_MACHINES = 400  # their ids fit one property of a row
+
+
+def batch_to_row(run_id: RunId, batch: Batch) -> dict[str, Value | None]:
+    return {
+        "PartitionKey": _partition(run_id),
+        "RowKey": f"{batch.number:06d}",
+        "step": batch.step.value,
+        "machines": storable(to_json(batch.machines)),
+        "beganAt": to_text(batch.began_at),
+        "job": batch.job,
+        "ended": batch.ended,
+    }
+
+
+def row_to_batch(row: Mapping[str, Any]) -> Batch:
+    return Batch(
+        number=int(row["RowKey"]),
+        step=SendingStep(row["step"]),
+        machines=tuple(MachineId(machine) for machine in json.loads(row["machines"])),
+        began_at=datetime.fromisoformat(row["beganAt"]),
+        job=row.get("job"),
+        ended=bool(row["ended"]),
+    )
+
+
+class Batches:
+    """Raises ``StorageError`` when the account fails, or the ids of a batch's machines do not fit its row."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._table: Table = storage.table("runs")
+
+    def put(self, run_id: RunId, batch: Batch) -> None:
+        """Keep a batch, in place of what was kept under its number. Raises ``ValueError`` for over 400 machines."""
+        if len(batch.machines) > MOST_MACHINES:
+            raise ValueError(f"a batch holds {MOST_MACHINES} machines, not {len(batch.machines)}")
+        self._table.put(batch_to_row(run_id, batch))
+
+    def of(self, run_id: RunId, step: SendingStep | None = None) -> list[Batch]:
+        """The batches of a run, or of one step of it, by number."""
+        odata = f"PartitionKey eq {quoted(_partition(run_id))}"
+        if step is not None:
+            odata += f" and step eq {quoted(step.value)}"
+        return [row_to_batch(row.values) for row in self._table.query(odata)]
+
+
+def _partition(run_id: RunId) -> str:
+    return f"batch:{run_id}"

@@ -1,0 +1,53 @@
+"""Ends a run as ``failed`` with a sentence; what was written of it stays readable and can be rolled back."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from shared.azure.table import Versioned
+from shared.model.run import Event, RemapState, Run, RunStatus
+from shared.runs.access import SERVICE
+from shared.runs.remap_rows import RemapRows
+from shared.runs.resources import Resources
+
+log = logging.getLogger(__name__)
+
+
+def fail_run(resources: Resources, found: Versioned[Run], reason: str) -> None:
+    """``reason`` is for people. Remaps that were approved and did not come to their end fail with it as well.
+
+    Raises ``EditedElsewhere`` or ``StorageError``.
+    """
+    run, now = found.value, resources.now()
+    states = run.states
+    if run.status is RunStatus.APPLYING:
+        states = _fail_remaps(resources, run, reason)
+    steps = run.steps
+    if steps and steps[-1].status in ("running", "waiting"):
+        steps = (*steps[:-1], replace(steps[-1], status="failed", at=now, detail=reason))
+    failed = replace(
+        run,
+        status=RunStatus.FAILED,
+        error=reason,
+        ended_at=now,
+        updated_at=now,
+        not_before=None,
+        steps=steps,
+        states=states,
+    )
+    resources.events.append(run.id, Event(now, SERVICE.name, "failed", reason))
+    resources.runs.update(failed, found)
+    log.error("run failed run=%s profile=%s reason=%s", run.id, run.profile, reason)
+
+
+def _fail_remaps(resources: Resources, run: Run, reason: str) -> dict[str, int]:
+    """Those that were not begun are untouched; of one that was sent it is not known, and a roll back looks."""
+    rows = RemapRows(resources.remaps, run.id, lambda: None)
+    untouched = {remap.machine: f"Nothing was written for it: {reason}" for remap in rows.of({RemapState.APPROVED})}
+    unknown = {
+        remap.machine: f"It is not known whether it was written: {reason} Roll it back, or start a new run."
+        for remap in rows.of({RemapState.APPLYING, RemapState.APPLIED})
+    }
+    rows.move_to(RemapState.FAILED, untouched | unknown)
+    return rows.counts()

@@ -1,0 +1,106 @@
+"""The end of a pass over a run's remaps: connections are reset, catalogs follow, and the run comes to rest."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Collection
+
+from shared.azure.work_queue import WorkStep
+from shared.citrix.writer import SiteWriter
+from shared.model.citrix import MachineId
+from shared.model.remap import Remap
+from shared.model.run import Event, Mode, RemapState, Run, RunStatus
+from shared.profile import Profile
+from shared.runs.access import SERVICE
+from shared.runs.connections import reset_connections
+from shared.runs.departures import keep_departures
+from shared.runs.locked import Check
+from shared.runs.observe import FIRST_LOOK_SECONDS
+from shared.runs.record import RunRecord
+from shared.runs.remap_rows import RemapRows
+from shared.runs.resources import Resources
+from shared.runs.written import WrittenConnections
+from shared.runs.zones import move_zones
+
+log = logging.getLogger(__name__)
+
+
+def finish_apply(
+    resources: Resources,
+    record: RunRecord,
+    check: Check,
+    profile: Profile,
+    writer: SiteWriter,
+    rows: RemapRows,
+    selected: Collection[MachineId] | None,
+) -> None:
+    """Everything was read back: do what comes after the writes, and bring the run to its rest.
+
+    Safe to repeat. Raises ``LockLost``, ``StorageError``, and ``CitrixError`` where the site cannot be read any more.
+    """
+    run, policy = record.run, profile.policy
+    verified = rows.of({RemapState.VERIFIED}, selected)
+    connections = WrittenConnections(resources.inputs, run).all() if run.writing_since is not None else ()
+    keep_departures(resources, run, [r.before for r in verified], [r.after for r in verified])
+    if run.cancelled_by is not None:
+        text = f"{run.cancelled_by} cancelled the run before it was written."
+        rows.move_to(RemapState.SUPERSEDED, {remap.machine: text for remap in rows.of({RemapState.APPROVED})})
+    record.step("apply", "done", rows.told(), progress=92, states=rows.counts())
+    well = True
+    if connections and policy.reset_hosting_connection:
+        check()
+        said, well = reset_connections(writer, connections)
+        record.step("reset", "done" if well else "failed", said, progress=95)
+        resources.events.append(run.id, Event(resources.now(), SERVICE.name, "reset", said))
+    if verified and policy.switch_catalog_zone and run.cancelled_by is None:
+        moved = [remap.machine for remap in verified]
+        said, moved_well = move_zones(writer, resources.zone_moves, run.id, moved, resources.pause, check)
+        well = well and moved_well
+        record.step("move-zones", "done" if moved_well else "failed", said, progress=98)
+        resources.events.append(run.id, Event(resources.now(), SERVICE.name, "move-zones", said))
+    check()
+    _rest(resources, record, rows, well=well)
+    if not connections:
+        return
+    again = policy.reset_again_after_seconds
+    if policy.reset_hosting_connection and again:
+        resources.queue.send(run.id, WorkStep.RESET_AGAIN, delay_seconds=again)
+    resources.queue.send(run.id, WorkStep.OBSERVE, delay_seconds=FIRST_LOOK_SECONDS)
+
+
+def _rest(resources: Resources, record: RunRecord, rows: RemapRows, *, well: bool) -> None:
+    run, now = record.run, resources.now()
+    status, error = status_after(run, rows.every(), well=well)
+    who = f"Cancelled by {run.cancelled_by}. " if status is RunStatus.CANCELLED else ""
+    resources.events.append(run.id, Event(now, SERVICE.name, status.value, f"{who}{rows.told()}"))
+    record.write(
+        status=status,
+        progress=100,
+        states=rows.counts(),
+        not_before=None,
+        ended_at=None if status is RunStatus.AWAITING_REVIEW else now,
+        error=error,
+    )
+    log.info("applied run=%s profile=%s status=%s states=%s", run.id, run.profile, status.value, rows.counts())
+
+
+def status_after(run: Run, remaps: Collection[Remap], *, well: bool) -> tuple[RunStatus, str | None]:
+    """Where a run rests once what was approved is through, and the sentence of its error, if it has one."""
+    states = Counter(remap.state for remap in remaps)
+    if run.cancelled_by is not None:
+        return RunStatus.CANCELLED, f"{run.cancelled_by} cancelled it; what was applied until then stays."
+    waits = states[RemapState.APPROVED] or (run.mode is Mode.AUTO and states[RemapState.PROPOSED])
+    if waits:
+        return RunStatus.AWAITING_REVIEW, None
+    bad = states[RemapState.FAILED] + states[RemapState.SUPERSEDED]
+    if bad:
+        went = f"{states[RemapState.FAILED]} failed, {states[RemapState.SUPERSEDED]} superseded"
+        text = f"{bad} of {sum(states.values())} remaps did not go as planned ({went}). Each remap says why."
+        return RunStatus.COMPLETED_WITH_ERRORS, text
+    if not well:
+        return (
+            RunStatus.COMPLETED_WITH_ERRORS,
+            "A step after the writes failed. The steps of the run say which and why.",
+        )
+    return RunStatus.COMPLETED, None

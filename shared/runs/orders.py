@@ -1,0 +1,87 @@
+"""Orders to write: apply what is approved, and take back what was written."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from shared.azure.work_queue import WorkStep
+from shared.errors import NotWaiting
+from shared.model.citrix import MachineId
+from shared.model.run import Event, RemapState, Run, RunId, RunStatus
+from shared.runs.access import Caller
+from shared.runs.remap_rows import RemapRows
+from shared.runs.resources import Resources
+from shared.runs.review import change_run, check_open, remaps_named, send_message, start_applying
+from shared.runs.review_request import MachinesRequest
+from shared.runs.roll_back import can_be_rolled_back
+
+ROLLABLE = (
+    RunStatus.AWAITING_REVIEW,
+    RunStatus.COMPLETED,
+    RunStatus.COMPLETED_WITH_ERRORS,
+    RunStatus.FAILED,
+    RunStatus.CANCELLED,
+    RunStatus.ROLLED_BACK,
+)
+
+
+def order_apply(resources: Resources, run_id: RunId, request: MachinesRequest, caller: Caller) -> Run:
+    """Apply the approved remaps of a run, or those of some machines.
+
+    Raises ``NotFound``, ``NotWaiting``, ``PlanOutdated`` and ``RemapNotOpen``; then nothing has changed.
+    """
+    run = resources.runs.get(run_id).value
+    check_open(resources, run)
+    rows = RemapRows(resources.remaps, run_id, lambda: None)
+    machines = None
+    if request.machines is not None:
+        named = remaps_named(resources, rows, run, request.machines, lambda each: each.state is RemapState.APPROVED)
+        machines = [remap.machine for remap in named]
+    elif not rows.of({RemapState.APPROVED}):
+        raise NotWaiting(f"Run {run_id} has no approved remap. Approve some first.")
+    _tell(resources, run_id, caller, "apply-requested", len(machines or rows.of({RemapState.APPROVED})), request)
+    return start_applying(resources, run_id, machines, {})
+
+
+def order_roll_back(resources: Resources, run_id: RunId, request: MachinesRequest, caller: Caller) -> Run:
+    """Take back what a run wrote, or what it wrote to some machines.
+
+    Raises ``NotFound``, ``NotWaiting`` and ``RemapNotOpen``; then nothing has changed.
+    """
+    run = resources.runs.get(run_id).value
+    if run.status not in ROLLABLE:
+        raise NotWaiting(f"Run {run_id} is {run.status.value}, so it cannot be rolled back now. Wait until it rests.")
+    rows = RemapRows(resources.remaps, run_id, lambda: None)
+    if request.machines is not None:
+        chosen = remaps_named(resources, rows, run, request.machines, can_be_rolled_back)
+    else:
+        chosen = [remap for remap in rows.every() if can_be_rolled_back(remap)]
+    if not chosen:
+        raise NotWaiting(f"Run {run_id} has written nothing that could be rolled back.")
+    _tell(resources, run_id, caller, "rollback-requested", len(chosen), request)
+    machines: list[MachineId] = [remap.machine for remap in chosen]
+    resources.inputs.put_names(run_id, "rollback", machines)
+
+    def rolling_back(found: Run) -> Run:
+        return replace(
+            found,
+            status=RunStatus.ROLLING_BACK,
+            attempts=0,
+            progress=0,
+            not_before=None,
+            ended_at=None,
+            error=None,
+            writing_since=None,
+        )
+
+    started = change_run(resources, run_id, ROLLABLE, rolling_back).value
+    send_message(resources, started, WorkStep.ROLLBACK)
+    return started
+
+
+def _tell(
+    resources: Resources, run_id: RunId, caller: Caller, action: str, number: int, request: MachinesRequest
+) -> None:
+    comment = f" Comment: {request.comment}" if request.comment else ""
+    machines = "1 machine" if number == 1 else f"{number} machines"
+    resources.events.append(run_id, Event(resources.now(), caller.name, action, f"{machines}.{comment}"))

@@ -1,0 +1,231 @@
+"""Approving and rejecting remaps: a person's word on a plan, by the fingerprint of what that person saw."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from shared.azure.table import Versioned
+from shared.azure.work_queue import WorkStep
+from shared.errors import (
+    EditedElsewhere,
+    NotAllowed,
+    NotFound,
+    NotWaiting,
+    PlanChanged,
+    PlanOutdated,
+    RemapNotOpen,
+    StorageError,
+)
+from shared.model.citrix import MachineId
+from shared.model.remap import Remap
+from shared.model.run import Event, RemapState, Run, RunId, RunStatus
+from shared.planning.plan import fingerprint_of
+from shared.runs.access import Caller
+from shared.runs.draft import kept_profile
+from shared.runs.finish import status_after
+from shared.runs.remap_rows import RemapRows
+from shared.runs.resources import Resources
+from shared.runs.review_request import ApproveRequest, ReviewRequest
+
+REVIEWABLE = (RunStatus.AWAITING_REVIEW, RunStatus.COMPLETED, RunStatus.COMPLETED_WITH_ERRORS)
+MOST_NAMED = 10
+MOST_TOLD = 100
+_TRIES = 4
+
+log = logging.getLogger(__name__)
+
+
+def approve(resources: Resources, run_id: RunId, request: ApproveRequest, caller: Caller) -> Run:
+    """Approve remaps, and start to apply what is approved unless the request says otherwise.
+
+    What is approved already may be approved again. Raises ``NotFound``, ``NotAllowed``, ``NotWaiting``,
+    ``PlanOutdated``, ``PlanChanged`` and ``RemapNotOpen``; then nothing has changed. Raises ``EditedElsewhere`` where
+    somebody else decided at the same time, and ``StorageError``.
+    """
+    run = resources.runs.get(run_id).value
+    check_open(resources, run)
+    _check_four_eyes(resources, run, caller)
+    rows, chosen = _chosen(resources, run, request, frozenset({RemapState.PROPOSED, RemapState.APPROVED}))
+    fresh = [remap for remap in chosen if remap.state is RemapState.PROPOSED]
+    decided = [replace(remap, state=RemapState.APPROVED, approved_by=caller.name, error=None) for remap in fresh]
+    rows.move(decided)
+    approved = len(rows.of({RemapState.APPROVED}))
+    _tell(resources, run, caller, "approved", len(fresh), request)
+    changes: dict[str, Any] = {"states": rows.counts(), "approved_by": caller.name}
+    if request.apply and approved:
+        return start_applying(resources, run_id, None, changes)
+    return change_run(resources, run_id, REVIEWABLE, lambda found: replace(found, **changes)).value
+
+
+def reject(resources: Resources, run_id: RunId, request: ReviewRequest, caller: Caller) -> Run:
+    """Reject remaps; a run that has nothing left to decide is completed. Raises as ``approve`` does."""
+    run = resources.runs.get(run_id).value
+    check_open(resources, run, outdated=True)
+    open_states = frozenset({RemapState.PROPOSED, RemapState.APPROVED, RemapState.REJECTED})
+    rows, chosen = _chosen(resources, run, request, open_states)
+    fresh = [remap for remap in chosen if remap.state is not RemapState.REJECTED]
+    rows.move([replace(remap, state=RemapState.REJECTED, approved_by=None) for remap in fresh])
+    _tell(resources, run, caller, "rejected", len(fresh), request)
+    left = rows.of({RemapState.PROPOSED, RemapState.APPROVED})
+
+    def rejected(found: Run) -> Run:
+        if left or found.status is not RunStatus.AWAITING_REVIEW:
+            return replace(found, states=rows.counts())
+        status, error = status_after(found, rows.every(), well=True)
+        return replace(found, states=rows.counts(), status=status, error=error, ended_at=resources.now())
+
+    return change_run(resources, run_id, REVIEWABLE, rejected).value
+
+
+def start_applying(
+    resources: Resources, run_id: RunId, machines: Collection[MachineId] | None, changes: dict[str, Any]
+) -> Run:
+    """Send a run on its way to be applied: all that is approved, or only ``machines``.
+
+    The selection is durable before the state, and the state before the message: the sweeper sends one that is missing.
+    """
+    resources.inputs.put_names(run_id, "apply", sorted(machines or ()))
+
+    def applying(found: Run) -> Run:
+        return replace(
+            found,
+            status=RunStatus.APPLYING,
+            attempts=0,
+            progress=0,
+            not_before=None,
+            ended_at=None,
+            error=None,
+            writing_since=None,
+            **changes,
+        )
+
+    started = change_run(resources, run_id, REVIEWABLE, applying).value
+    send_message(resources, started, WorkStep.APPLY)
+    return started
+
+
+def send_message(resources: Resources, run: Run, step: WorkStep) -> None:
+    """Put a step of a run that is stored as at work in the queue."""
+    try:
+        resources.queue.send(run.id, step)
+    except StorageError as error:
+        log.warning("message not sent, left to the sweeper run=%s step=%s: %s", run.id, step.value, error)
+
+
+def change_run(
+    resources: Resources, run_id: RunId, allowed: Collection[RunStatus], change: Callable[[Run], Run]
+) -> Versioned[Run]:
+    """Change a run's row as it is now. Raises ``NotWaiting`` where it has left the ``allowed`` states."""
+    for _ in range(_TRIES):
+        found = resources.runs.get(run_id)
+        if found.value.status not in allowed:
+            raise not_waiting(found.value)
+        changed = replace(change(found.value), updated_at=resources.now())
+        try:
+            return resources.runs.update(changed, found)
+        except EditedElsewhere:
+            continue
+    raise EditedElsewhere(f"Run {run_id} is changed by others at the same time. Look at it again.")
+
+
+def check_open(resources: Resources, run: Run, *, outdated: bool = False) -> None:
+    """Raise unless the plan of a run may still be decided on; ``outdated``: its age does not matter."""
+    if run.status not in REVIEWABLE or run.fingerprint is None:
+        raise not_waiting(run)
+    if outdated:
+        return
+    hours = kept_profile(resources, run.id).policy.plan_max_age_hours
+    made = run.planned_at or run.created_at
+    if resources.now() - made > timedelta(hours=hours):
+        raise PlanOutdated(
+            f"The plan of run {run.id} was made at {made:%Y-%m-%d %H:%M} UTC and is older than the {hours} hours "
+            "of planMaxAgeHours. Start a new run."
+        )
+    newest = resources.runs.newest_plan(run.profile)
+    if newest is not None and newest.id != run.id:
+        raise PlanOutdated(
+            f"Run {newest.id} of profile {run.profile} has a newer plan than run {run.id}. Decide on that one."
+        )
+
+
+def not_waiting(run: Run) -> NotWaiting:
+    """The error for a run that does not wait for a decision, with what can be done."""
+    remedy = {
+        RunStatus.PLANNED: "It was made to report only: start a run in mode review.",
+        RunStatus.CANCELLED: "Start a new run.",
+        RunStatus.FAILED: "Start a new run.",
+        RunStatus.ROLLED_BACK: "Start a new run.",
+    }.get(run.status, "Wait until it rests, then look at it again.")
+    return NotWaiting(f"Run {run.id} is {run.status.value}, so this is not possible now. {remedy}")
+
+
+def _check_four_eyes(resources: Resources, run: Run, caller: Caller) -> None:
+    if caller.name == run.requested_by and kept_profile(resources, run.id).policy.four_eyes:
+        raise NotAllowed(
+            f"{caller.name} started run {run.id}, and the profile's fourEyes wants somebody else to approve it."
+        )
+
+
+def _chosen(
+    resources: Resources, run: Run, request: ReviewRequest, allowed: frozenset[RemapState]
+) -> tuple[RemapRows, list[Remap]]:
+    """The remaps that a request means, all of them in an ``allowed`` state; nothing was changed."""
+    rows = RemapRows(resources.remaps, run.id, lambda: None)
+    now = fingerprint_of((remap.machine, remap.before, remap.after) for remap in rows.every())
+    if request.fingerprint != now:
+        raise PlanChanged(
+            f"The plan of run {run.id} has the fingerprint {now} now, and the request names {request.fingerprint}. "
+            "Look at the run again and decide on what it says now.",
+            fingerprint=now,
+        )
+    if request.machines is None:
+        chosen = rows.of(allowed - {RemapState.REJECTED})
+        if not chosen:
+            raise NotWaiting(f"Run {run.id} has no remap left to decide on.")
+        return rows, chosen
+    return rows, remaps_named(resources, rows, run, request.machines, lambda remap: remap.state in allowed)
+
+
+def remaps_named(
+    resources: Resources, rows: RemapRows, run: Run, machines: Sequence[str], allowed: Callable[[Remap], bool]
+) -> list[Remap]:
+    """The remaps of ``machines``. Raises ``NotFound`` or ``RemapNotOpen`` with the names of those that are none."""
+    wanted = [MachineId(machine) for machine in dict.fromkeys(machines)]
+    known = {remap.machine for remap in rows.every()}
+    strangers = [machine for machine in wanted if machine not in known]
+    if strangers:
+        findings = resources.remaps.findings_of(run.id, strangers)
+        unknown = [machine for machine in strangers if machine not in findings]
+        if unknown:
+            raise NotFound(f"Run {run.id} has no finding for: {_named(unknown)}. Nothing was changed; correct the ids.")
+        kinds = ", ".join(f"{machine} ({findings[machine].value.kind.value})" for machine in strangers[:MOST_NAMED])
+        raise RemapNotOpen(
+            f"Not a remap: {kinds}. Nothing was changed; leave them out, or resolve those that can be resolved.",
+            machines=tuple(strangers[:MOST_NAMED]),
+        )
+    closed = [machine for machine in wanted if not allowed(rows[machine])]
+    if closed:
+        states = ", ".join(f"{machine} ({rows[machine].state.value})" for machine in closed[:MOST_NAMED])
+        raise RemapNotOpen(
+            f"Not possible for: {states}. Nothing was changed; leave them out.", machines=tuple(closed[:MOST_NAMED])
+        )
+    return [rows[machine] for machine in wanted]
+
+
+def _named(machines: Sequence[str]) -> str:
+    more = f" and {len(machines) - MOST_NAMED} more" if len(machines) > MOST_NAMED else ""
+    return f"{', '.join(machine[:80] for machine in machines[:MOST_NAMED])}{more}"
+
+
+def _tell(resources: Resources, run: Run, caller: Caller, action: str, number: int, request: ReviewRequest) -> None:
+    comment = f" Comment: {request.comment}" if request.comment else ""
+    detail = f"{number} remaps of the plan {request.fingerprint} {action}.{comment}"
+    now = resources.now()
+    events = [Event(now, caller.name, action, detail)]
+    named = (request.machines or ())[:MOST_TOLD]
+    events += [Event(now, caller.name, action, detail, MachineId(machine)) for machine in named]
+    resources.events.append_all(run.id, events)

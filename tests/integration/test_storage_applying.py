@@ -1,0 +1,229 @@
+"""What applying keeps beside the remaps, on a real Table service: batches, zone moves, holds, departed VMs, events."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from sandbox.azurite import Azurite
+from shared.azure.batches import MOST_MACHINES, Batches
+from shared.azure.departed import Departed
+from shared.azure.events import Events
+from shared.azure.holds import Hold, Holds
+from shared.azure.runs import Runs
+from shared.azure.storage import Storage
+from shared.azure.zone_moves import ZoneMoves
+from shared.errors import StorageError
+from shared.model.citrix import MachineId
+from shared.model.nutanix import VmUuid
+from shared.model.remap import Batch, DepartedVm, SendingStep, ZoneMove, ZoneMoveState
+from shared.model.run import Event, RunId
+from shared.settings import StorageSettings
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def storage(azurite: Azurite) -> Iterator[Storage]:
+    storage = Storage(StorageSettings(connection_string=azurite.connection_string))
+    yield storage
+    storage.close()
+
+
+@pytest.fixture
+def run_id() -> RunId:
+    return RunId(uuid.uuid4().hex)
+
+
+def batch(number: int, *machines: str, step: SendingStep = SendingStep.APPLY) -> Batch:
+    return Batch(number, step, tuple(MachineId(each) for each in machines), NOW)
+
+
+def test_batches_come_back_by_number_with_what_became_known_of_them(storage: Storage, run_id: RunId) -> None:
+    batches = Batches(storage)
+    made = [batch(n, f"machine-{n}", "S-1/é😀") for n in (2, 10, 1)]
+    for each in made:
+        batches.put(run_id, each)
+    known = replace(made[0], job="job-1")
+    ended = replace(known, ended=True)
+    for each in (known, ended, ended):
+        batches.put(run_id, each)
+    assert batches.of(run_id) == [made[2], ended, made[1]]
+    batches.put(run_id, made[0])  # as a batch that is to be sent again: its job is forgotten
+    assert batches.of(run_id)[1] == made[0]
+    assert batches.of(RunId("another")) == []
+
+
+def test_batches_of_one_step_are_told_from_those_of_the_other(storage: Storage, run_id: RunId) -> None:
+    batches = Batches(storage)
+    back = batch(2, "b", step=SendingStep.ROLLBACK)
+    batches.put(run_id, batch(1, "a"))
+    batches.put(run_id, back)
+    assert batches.of(run_id, SendingStep.ROLLBACK) == [back]
+    assert batches.of(run_id, SendingStep.APPLY) == [batch(1, "a")]
+
+
+def test_a_batch_of_400_machines_fits_and_a_larger_one_is_refused(storage: Storage, run_id: RunId) -> None:
+    batches = Batches(storage)
+    most = batch(1, *(str(uuid.uuid4()) for _ in range(MOST_MACHINES)))
+    batches.put(run_id, most)
+    assert batches.of(run_id) == [most]
+    with pytest.raises(ValueError, match="400 machines, not 401"):
+        batches.put(run_id, batch(2, *(str(n) for n in range(401))))
+    with pytest.raises(StorageError, match="does not fit table runs"):
+        batches.put(run_id, batch(3, *("x" * 200 for _ in range(400))))
+    assert len(batches.of(run_id)) == 1
+
+
+def test_batches_and_zone_moves_are_no_runs(storage: Storage, run_id: RunId) -> None:
+    before = Runs(storage).newest(None, None, None, 100)
+    Batches(storage).put(run_id, batch(1, "a"))
+    ZoneMoves(storage).put(run_id, zone_move("catalog-1"))
+    assert Runs(storage).newest(None, None, None, 100) == before
+
+
+def zone_move(catalog_id: str, state: ZoneMoveState = ZoneMoveState.MOVING) -> ZoneMove:
+    return ZoneMove(f"Folder\\{catalog_id}", catalog_id, "Paris", "zone-1", "Amsterdam", "zone-2", state)
+
+
+def test_the_move_of_a_catalog_is_kept_once_with_its_last_state(storage: Storage, run_id: RunId) -> None:
+    moves = ZoneMoves(storage)
+    for catalog, state in [
+        ("b/2", ZoneMoveState.MOVING),
+        ("a", ZoneMoveState.MOVING),
+        ("b/2", ZoneMoveState.MOVED),
+        ("a", ZoneMoveState.FAILED),
+    ]:
+        moves.put(run_id, zone_move(catalog, state))
+    assert moves.of(run_id) == [zone_move("a", ZoneMoveState.FAILED), zone_move("b/2", ZoneMoveState.MOVED)]
+    assert moves.of(RunId("another")) == []
+    with pytest.raises(StorageError, match="The move of catalog Folder"):
+        moves.put(run_id, zone_move("x" * 300))
+
+
+@pytest.fixture
+def profile() -> str:
+    return f"p-{uuid.uuid4().hex}"
+
+
+def hold(hours: int, by: str = "olive", reason: str | None = "patch day") -> Hold:
+    return Hold(NOW + timedelta(hours=hours), by, NOW, reason)
+
+
+def test_a_hold_is_there_until_its_time_or_its_end(storage: Storage, profile: str) -> None:
+    holds = Holds(storage)
+    assert holds.get(profile, NOW) is None
+    assert holds.put(profile, hold(24)) == hold(24)
+    assert holds.get(profile, NOW + timedelta(hours=23)) == hold(24)
+    assert holds.get(profile, NOW + timedelta(hours=24)) is None
+    assert holds.get(f"{profile}-other", NOW) is None
+    assert holds.end(profile)
+    assert holds.get(profile, NOW) is None
+    assert not holds.end(profile)
+
+
+def test_a_hold_is_made_longer_but_not_shorter_unless_a_person_says_so(storage: Storage, profile: str) -> None:
+    holds = Holds(storage)
+    holds.put(profile, hold(24))
+    assert holds.put(profile, hold(12, "realign", None)) == hold(24)
+    assert holds.get(profile, NOW) == hold(24)
+    assert holds.put(profile, hold(48, "realign", None)) == hold(48, "realign", None)
+    assert holds.get(profile, NOW) == hold(48, "realign", None)
+    assert holds.put(profile, hold(1, "ada"), replace=True) == hold(1, "ada")
+    assert holds.get(profile, NOW) == hold(1, "ada")
+
+
+def test_of_holds_that_are_put_at_once_the_longest_stands(storage: Storage, profile: str) -> None:
+    start = threading.Barrier(4)
+    failed: list[Exception] = []
+
+    def put(hours: int) -> None:
+        start.wait()
+        try:
+            Holds(storage).put(profile, hold(hours))
+        except Exception as error:  # noqa: BLE001  # a thread's failure is the test's
+            failed.append(error)
+
+    workers = [threading.Thread(target=put, args=(hours,)) for hours in (1, 2, 3, 4)]
+    for each in workers:
+        each.start()
+    for each in workers:
+        each.join()
+    assert failed == []
+    assert Holds(storage).get(profile, NOW) == hold(4)
+
+
+def vms(count: int, connection: str = "Nutanix AHV Paris") -> list[DepartedVm]:
+    return [DepartedVm(connection, VmUuid(f"00000000-0000-0000-0000-{n:012d}")) for n in range(count)]
+
+
+def test_departed_vms_are_kept_by_site_and_taken_back(storage: Storage, run_id: RunId) -> None:
+    departed, site, other = Departed(storage), f"{run_id}/site", f"{run_id}-other"
+    departed.add(site, vms(250), run_id, NOW)
+    departed.add(site, vms(250), run_id, NOW)
+    departed.add(other, vms(1, "Another"), run_id, NOW)
+    assert departed.of(site) == frozenset(vms(250))
+    departed.remove(site, vms(300)[120:])
+    assert departed.of(site) == frozenset(vms(120))
+    departed.remove(site, [])
+    departed.add(site, [], run_id, NOW)
+    assert departed.of(other) == frozenset(vms(1, "Another"))
+    assert departed.of("nowhere") == frozenset()
+
+
+def test_a_departed_vm_is_one_however_its_connection_is_written(storage: Storage, run_id: RunId) -> None:
+    departed = Departed(storage)
+    departed.add(run_id, [*vms(1, "NUTANIX AHV PARIS"), *vms(1, "nutanix ahv paris")], run_id, NOW)
+    assert len(departed.of(run_id)) == 1
+    departed.remove(run_id, vms(1))
+    assert departed.of(run_id) == frozenset()
+
+
+def test_a_connection_whose_name_no_key_holds_is_kept_as_it_is(storage: Storage, run_id: RunId) -> None:
+    departed = Departed(storage)
+    odd = [*vms(1, "a/b#c?d\\e" * 40), *vms(1, "a/b#c?d\\e" * 40 + "f"), *vms(1, "Zürich 😀")]
+    departed.add(run_id, odd, run_id, NOW)
+    assert departed.of(run_id) == frozenset(odd)
+    departed.remove(run_id, odd[:1])
+    assert departed.of(run_id) == frozenset(odd[1:])
+    with pytest.raises(StorageError, match="cannot be stored"):
+        departed.add("x" * 300, odd, run_id, NOW)
+
+
+def events_of(events: Events, run_id: RunId) -> list[Event]:
+    found: list[Event] = []
+    after: str | None = None
+    while True:
+        page, after = events.page(run_id, after, 1_000)
+        found += page
+        if after is None:
+            return found
+
+
+def test_many_events_of_one_moment_keep_their_order(storage: Storage, run_id: RunId) -> None:
+    events = Events(storage)
+    moment = [Event(NOW, "ada", "approved", f"n {n}", MachineId(f"m-{n}")) for n in range(1_250)]
+    events.append(run_id, Event(NOW - timedelta(seconds=1), "olive", "run-requested", "before"))
+    events.append_all(run_id, moment)
+    events.append(run_id, Event(NOW + timedelta(seconds=1), "realign", "applied", "after"))
+    found = events_of(events, run_id)
+    assert [each.detail for each in (found[0], found[-1])] == ["before", "after"]
+    assert found[1:-1] == moment
+    events.append_all(run_id, [])
+
+
+def test_events_of_several_moments_stand_in_the_order_of_time(storage: Storage, run_id: RunId) -> None:
+    events = Events(storage)
+    made = [Event(NOW + timedelta(microseconds=n % 7), "ada", "approved", f"n {n}") for n in range(120)]
+    events.append_all(run_id, made)
+    assert events_of(events, run_id) == sorted(made, key=lambda each: each.at)
+
+
+def test_an_event_that_no_row_holds_is_an_error_and_not_a_gap(storage: Storage) -> None:
+    with pytest.raises(StorageError, match="Event approved of run a/b cannot be stored"):
+        Events(storage).append_all(RunId("a/b"), [Event(NOW, "ada", "approved", "x")])
