@@ -26,7 +26,6 @@ CITRIX = "citrix-daas.openapi.yaml"
 PRISM = "prism.openapi.yaml"
 SAMPLE_EVERY = 500
 UNKNOWN = "unknown"
-ANY_TEXT = {"type", "format", "default", "example", "description"}
 METHODS = ("get", "post", "patch", "put", "delete", "head", "options")
 
 Json = Any
@@ -214,10 +213,7 @@ class Contract:
             where=parameter["in"],
             required=bool(parameter.get("required")),
             schema=schema,
-            # Every value is a text at first: where any text will do there is nothing to judge, and headers are many.
-            validator=None
-            if schema.keys() <= ANY_TEXT and schema.get("type") == "string"
-            else self._validator(f"{pointer}/schema"),
+            validator=None if _any_text(schema) else self._validator(f"{pointer}/schema"),
         )
 
     def _body(self, pointer: str, body: Mapping[str, Json] | None) -> tuple[str | None, Any, bool]:
@@ -286,6 +282,11 @@ def _cast(values: list[str], schema: Mapping[str, Json]) -> Json:
     if kind == "boolean" and text.lower() in ("true", "false"):
         return text.lower() == "true"
     return text
+
+
+def _any_text(schema: Mapping[str, Json]) -> bool:
+    """A parameter arrives as a text: where any text will do there is nothing to judge, and headers are many."""
+    return schema.get("type") == "string" and schema.keys() <= {"type", "format", "default", "example"}
 
 
 def _is_uuid(value: Json) -> bool:

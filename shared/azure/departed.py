@@ -57,7 +57,10 @@ def _row(site_id: str, vm: DepartedVm, run_id: RunId, now: datetime) -> dict[str
 
 
 def _partition(site_id: str) -> str:
-    return f"departed:{encode_key(site_id)}"
+    try:
+        return f"departed:{encode_key(site_id)}"
+    except ValueError as error:
+        raise StorageError(f"The site has no id to keep VMs by: {error}.", kind="failed", system="Storage") from error
 
 
 def _row_key(vm: DepartedVm) -> str:

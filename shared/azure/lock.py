@@ -191,7 +191,7 @@ class Locks:
             etag = self._table.insert(row)
             if etag is not None:
                 return Lock(self._table, row, etag, asked_at, self._times)
-            found = self._table.get(kind.value, encode_key(key))
+            found = self._table.get(kind.value, _row_key(kind, key))
             if found is None:
                 continue
             expires_at = datetime.fromisoformat(found.values["expiresAt"])
@@ -207,11 +207,18 @@ class Locks:
 
     def holder(self, kind: LockKind, key: str, now: datetime) -> Held | None:
         """Who holds the lock of ``key``; None when nobody does, or it has expired."""
-        found = self._table.get(kind.value, encode_key(key))
+        found = self._table.get(kind.value, _row_key(kind, key))
         if found is None:
             return None
         until = datetime.fromisoformat(found.values["expiresAt"])
         return Held(RunId(found.values["runId"]), until) if until > now else None
+
+
+def _row_key(kind: LockKind, key: str) -> str:
+    try:
+        return encode_key(key)
+    except ValueError as error:
+        raise StorageError(f"The {kind} cannot be locked: {error}.", kind="failed", system="Storage") from error
 
 
 def _row(kind: LockKind, key: str, run_id: RunId, token: str, now: datetime, *, after: int) -> dict[str, str | None]:
@@ -219,7 +226,7 @@ def _row(kind: LockKind, key: str, run_id: RunId, token: str, now: datetime, *, 
     fencing = max(after + 1, int(now.timestamp() * 1_000_000))
     return {
         "PartitionKey": kind.value,
-        "RowKey": encode_key(key),
+        "RowKey": _row_key(kind, key),
         "runId": run_id,
         "token": token,
         "fencing": str(fencing),

@@ -82,7 +82,9 @@ class SiteWriter:
         try:
             item = self._get(f"/Jobs/{segment(job_id)}")
         except CitrixError as error:
-            raise self._missing_job(error, job_id) if error.http_status == 404 else error from error
+            if error.http_status != 404:
+                raise
+            raise self._missing_job(error, job_id) from error
         return job_from(item, job_id, self._endpoint.token.hidden)
 
     def batch_jobs(self, since: datetime) -> tuple[Job, ...]:
@@ -109,7 +111,9 @@ class SiteWriter:
         try:
             body = self._get(path)
         except CitrixError as error:
-            raise self._missing_job(error, job_id) if error.http_status in (303, 404) else error from error
+            if error.http_status not in (303, 404):
+                raise
+            raise self._missing_job(error, job_id) from error
         try:
             return batch.outcomes(body, self._endpoint)
         except batch.BadResults as error:

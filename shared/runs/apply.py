@@ -38,7 +38,7 @@ from shared.runs.remap_rows import RemapRows
 from shared.runs.resources import Resources
 from shared.runs.same_site import check_same_site
 from shared.runs.sending import Outcome, Sending, Told, send
-from shared.runs.stragglers import send_again
+from shared.runs.stragglers import FEW, is_lost, send_again
 from shared.runs.takeover import settle_batches
 from shared.runs.tell import tell_machines
 from shared.runs.written import WrittenConnections
@@ -169,7 +169,7 @@ class _Applying:
             return {}
         run = self.record.run
         written = WrittenConnections(self.resources.inputs, run)
-        written.add(hosting.connection_id or hosting.connection or "" for hosting in going.values())
+        written.add(going.values())
         if run.writing_since is None:
             # through the row's etag: a DR run that cancels what has not begun to write sees this, or is seen
             self.record.write(writing_since=self.resources.now())
@@ -177,7 +177,14 @@ class _Applying:
             return {machine: Outcome(Told.KEPT) for machine in going}
         self.record.write(progress=self.progress(), states=self.rows.counts())
         changes = [Change(machine, hosting) for machine, hosting in going.items()]
-        return send(self._sending(take_until), changes)
+        outcomes = send(self._sending(take_until), changes)
+        refused = {
+            machine: Verdict(Action.FAILED, outcome.sentence or "")
+            for machine, outcome in outcomes.items()
+            if outcome.told is Told.REFUSED and self.rows[machine].state is RemapState.APPROVED
+        }
+        self._leave(refused, {Action.FAILED: RemapState.FAILED})
+        return outcomes
 
     def _sending(self, take_until: float) -> Sending:
         return Sending(
@@ -219,18 +226,25 @@ class _Applying:
         if not machines:
             return
         again = self._read_back(machines, outcomes, len(site.machines))
+        lost = [machine for machine in again if is_lost(outcomes.get(machine))]
+        if len(lost) > FEW and self.record.run.cancelled_by is None:
+            # nothing is known of whole batches, and the read-back shows that they were not done
+            outcomes = {**outcomes, **send(self._sending(math.inf), self._changes(lost))}
+            again = self._read_back(again, outcomes, len(site.machines))
         if not again:
             return
         if self.record.run.cancelled_by is not None:
             retried = {m: Outcome(Told.KEPT, f"{_said(outcomes.get(m))} The run was cancelled.") for m in again}
         else:
             self.rows.move(replace(self.rows[machine], sent=True) for machine in again)
-            changes = [Change(machine, self.rows[machine].after) for machine in again]
-            retried = send_again(self._sending(math.inf), changes, outcomes)
+            retried = send_again(self._sending(math.inf), self._changes(again), outcomes)
         left = self._read_back(again, retried, len(site.machines))
         failed = {machine: _said(retried.get(machine) or outcomes.get(machine)) for machine in left}
         self.rows.move_to(RemapState.FAILED, failed)
         self._tell({machine: (RemapState.FAILED, sentence) for machine, sentence in failed.items()})
+
+    def _changes(self, machines: Sequence[MachineId]) -> list[Change]:
+        return [Change(machine, self.rows[machine].after) for machine in machines]
 
     def _read_back(
         self, machines: Sequence[MachineId], outcomes: Mapping[MachineId, Outcome], in_site: int

@@ -41,7 +41,7 @@ def finish_apply(
     """
     run, policy = record.run, profile.policy
     verified = rows.of({RemapState.VERIFIED}, selected)
-    connections = WrittenConnections(resources.inputs, run).all() if run.writing_since is not None else ()
+    connections = WrittenConnections(resources.inputs, run).all() if run.writing_since is not None else {}
     keep_departures(resources, run, [r.before for r in verified], [r.after for r in verified])
     if run.cancelled_by is not None:
         text = f"{run.cancelled_by} cancelled the run before it was written."

@@ -31,7 +31,7 @@ from shared.runs.remap_rows import RemapRows
 from shared.runs.resources import Resources
 from shared.runs.same_site import check_same_site
 from shared.runs.sending import Outcome, Sending, Told, send
-from shared.runs.stragglers import send_again
+from shared.runs.stragglers import FEW, is_lost, send_again
 from shared.runs.takeover import settle_batches
 from shared.runs.tell import tell_machines
 from shared.runs.written import WrittenConnections
@@ -125,7 +125,7 @@ class _RollingBack:
     def sent(self, going: Mapping[MachineId, Hosting], take_until: float) -> dict[MachineId, Outcome]:
         if not going:
             return {}
-        self.written.add(hosting.connection_id or hosting.connection or "" for hosting in going.values())
+        self.written.add(going.values())
         if self.record.run.writing_since is None:
             self.record.write(writing_since=self.resources.now())
         changes = [Change(machine, hosting) for machine, hosting in going.items()]
@@ -149,6 +149,10 @@ class _RollingBack:
         """Read back what was sent, and send alone, once, what still has what the run gave it."""
         machines = [machine for machine, outcome in outcomes.items() if outcome.told is not Told.KEPT]
         again = self._read_back(machines, going, outcomes, len(site.machines))
+        lost = [machine for machine in again if is_lost(outcomes.get(machine))]
+        if len(lost) > FEW:
+            outcomes = {**outcomes, **send(self._sending(math.inf), [Change(m, going[m]) for m in lost])}
+            again = self._read_back(again, going, outcomes, len(site.machines))
         if not again:
             return
         retried = send_again(self._sending(math.inf), [Change(m, going[m]) for m in again], outcomes)
@@ -199,7 +203,7 @@ class _RollingBack:
         keep_departures(resources, run, [], [remap.before for remap in restored])
         counts = self.rows.counts()
         record.step("rollback", "done", self.rows.told(), states=counts)
-        connections = self.written.all() if run.writing_since is not None else ()
+        connections = self.written.all() if run.writing_since is not None else {}
         if connections and reset:
             self.check()
             said, well = reset_connections(self.writer, connections)

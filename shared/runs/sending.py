@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from shared.azure.batches import Batches
@@ -28,6 +28,8 @@ MOST_LOOKS = 24  # at a batch: about 3.5 minutes
 LOOKS_AFTER_CANCEL = 3
 MOST_SUBMITS = 8  # of one batch that Citrix answers with 429
 ALONE_AT_ONCE = 4
+CLOCKS_DIFFER = timedelta(minutes=5)
+FORBIDDEN = 403
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +75,8 @@ class Sending:
 def send(sending: Sending, changes: Sequence[Change]) -> dict[MachineId, Outcome]:
     """Send the changes, each at most once. Every machine has an outcome; what ``stop`` kept from being sent, ``KEPT``.
 
-    Raises ``LockLost`` and ``StorageError``; then what was under way is known by its batches.
+    Raises ``LockLost``, ``StorageError``, and ``CitrixError`` where nobody can tell whether a batch is under way; then
+    what was under way is known by its batches.
     """
     if not changes:
         return {}
@@ -91,7 +94,8 @@ class _Round:
         known = sending.batches.of(sending.run_id)
         self._number = max((batch.number for batch in known), default=0)
         self._known_jobs = {batch.job for batch in known if batch.job is not None}
-        self._broken = False
+        self._over = False
+        self._no_right: Outcome | None = None
 
     def run(self) -> dict[MachineId, Outcome]:
         in_batches = self._s.writer.takes_batches()
@@ -99,6 +103,9 @@ class _Round:
             lanes = [pool.submit(self._lane, in_batches) for _ in range(MOST_AT_ONCE)]
         for lane in lanes:
             lane.result()
+        if self._no_right is not None:
+            # the next batch would be refused like the one before it
+            self._outcomes |= {change.machine: self._no_right for change in self._waiting}
         return self._outcomes
 
     def _lane(self, in_batches: bool) -> None:
@@ -110,12 +117,12 @@ class _Round:
                         return
                     self._send(changes, in_batches)
         except BaseException:
-            self._broken = True
+            self._over = True
             raise
 
     def _take(self, in_batches: bool) -> list[Change]:
         with self._guard:
-            if self._broken or not self._waiting or self._s.stop():
+            if self._over or not self._waiting or self._s.stop():
                 return []
             size = self._sizes.next() if in_batches else ALONE_AT_ONCE
             return [self._waiting.popleft() for _ in range(min(size, len(self._waiting)))]
@@ -149,7 +156,10 @@ class _Round:
         except CitrixError as error:
             if error.unsent:
                 self._ended(batch)
-                return _all(batch.machines, Outcome(Told.REFUSED, str(error), error.http_status))
+                refused = Outcome(Told.REFUSED, str(error), error.http_status)
+                if error.http_status == FORBIDDEN:
+                    self._over, self._no_right = True, refused
+                return _all(batch.machines, refused)
             return self._lost(batch, error)
         with self._guard:
             self._known_jobs.add(job)
@@ -241,7 +251,10 @@ class JobEnd(StrEnum):
 def ended_or_cancelled(
     writer: SiteWriter, job: str, pause: Callable[[float], None], check: Callable[[], None]
 ) -> JobEnd:
-    """Wait until a job has ended; one that takes too long is cancelled, which may be refused. Raises ``LockLost``."""
+    """Wait until a job has ended; one that takes too long is cancelled, which may be refused.
+
+    Raises ``LockLost``, and ``CitrixError`` where Citrix cannot be asked.
+    """
     try:
         if wait_for_job(writer, job, pause, check, MOST_LOOKS) is not None:
             return JobEnd.ENDED
@@ -253,8 +266,7 @@ def ended_or_cancelled(
     except CitrixError as error:
         if error.kind == "missing":
             return JobEnd.GONE
-        log.warning("job cannot be followed job=%s: %s", job, error)
-        return JobEnd.STUCK
+        raise
 
 
 def wait_for_unknown_jobs(
@@ -266,15 +278,11 @@ def wait_for_unknown_jobs(
 ) -> list[str]:
     """Wait for the caller's own batch jobs since a time, but for those in ``known``; which of them do not end.
 
-    A list that cannot be read counts as a job that does not end: what is under way is not known then.
+    Raises ``LockLost``, and ``CitrixError`` where Citrix cannot be asked: what is under way is not known then.
     """
     pause(1.0)  # a request whose answer was lost a moment ago may only now become a job
     check()
-    try:
-        jobs = [job for job in writer.batch_jobs(since) if job.id not in known]
-    except CitrixError as error:
-        log.warning("own jobs cannot be listed: %s", error)
-        return ["(unknown)"]
+    jobs = [job for job in writer.batch_jobs(since - CLOCKS_DIFFER) if job.id not in known]
     ends = {job.id: JobEnd.ENDED if job.ended else ended_or_cancelled(writer, job.id, pause, check) for job in jobs}
     return [job for job, end in ends.items() if end is JobEnd.STUCK]
 

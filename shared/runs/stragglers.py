@@ -8,10 +8,15 @@ from threading import Lock
 
 from shared.model.citrix import MachineId
 from shared.model.remap import Change
-from shared.runs.sending import ALONE_AT_ONCE, Outcome, Sending, send_alone
+from shared.runs.sending import ALONE_AT_ONCE, FORBIDDEN, Outcome, Sending, Told, send_alone
 
 ENOUGH_REFUSALS = 5
-FORBIDDEN = 403
+FEW = 4  # more whose batch was lost go in a batch again
+
+
+def is_lost(outcome: Outcome | None) -> bool:
+    """True where nothing at all is known of a change, as when the answer to its batch was lost."""
+    return outcome is None or outcome.told is Told.UNKNOWN
 
 
 def send_again(

@@ -20,7 +20,7 @@ def settle_batches(
 ) -> frozenset[MachineId]:
     """Wait for every batch of the run that may still be under way; the machines of those that do not end.
 
-    Raises ``LockLost`` and ``StorageError``.
+    Raises ``LockLost``, ``StorageError``, and ``CitrixError`` where Citrix cannot be asked.
     """
     known = batches.of(run_id)
     under_way = [batch for batch in known if not batch.ended]

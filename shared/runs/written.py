@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from shared.azure.inputs import Inputs
+from shared.model.citrix import Hosting
 from shared.model.run import Run
 
 _KEY = "written-connections"
 
 
 class WrittenConnections:
-    """Ids, or names where Citrix told no id. A pass begins with an approval; what it wrote to is added up over crashes.
+    """Names by ids, or by themselves where Citrix told no id. A pass begins with an approval or an order to roll back;
+    what it wrote to is added up over crashes.
 
     Raises ``StorageError``.
     """
@@ -20,10 +22,13 @@ class WrittenConnections:
         self._inputs = inputs
         self._run = run
 
-    def add(self, connections: Iterable[str]) -> None:
+    def add(self, places: Iterable[Hosting]) -> None:
         # writing_since is empty until the pass's first write: what is there is of the pass before
-        known = self.all() if self._run.writing_since is not None else ()
-        self._inputs.put_names(self._run.id, _KEY, sorted({*known, *connections}))
+        known = dict(self.all()) if self._run.writing_since is not None else {}
+        for place in places:
+            known[place.connection_id or place.connection or ""] = place.connection or ""
+        self._inputs.put_names(self._run.id, _KEY, [f"{key}\n{name}" for key, name in sorted(known.items())])
 
-    def all(self) -> tuple[str, ...]:
-        return self._inputs.names(self._run.id, _KEY) or ()
+    def all(self) -> Mapping[str, str]:
+        kept = self._inputs.names(self._run.id, _KEY) or ()
+        return dict(entry.split("\n", 1) for entry in kept)

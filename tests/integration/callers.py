@@ -86,10 +86,12 @@ class CitrixCaller:
             }
         )
 
-    def sign_in(self, *, secret: str | None = None, customer: str | None = None) -> requests.Response:
+    def sign_in(
+        self, *, client: str | None = None, secret: str | None = None, customer: str | None = None
+    ) -> requests.Response:
         form = {
             "grant_type": "client_credentials",
-            "client_id": self.site.client_id,
+            "client_id": client or self.site.client_id,
             "client_secret": secret or self.site.client_secret,
         }
         url = f"{self.url}/cctrustoauth2/{customer or self.site.customer_id}/tokens/clients"

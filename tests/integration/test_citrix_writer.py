@@ -159,24 +159,35 @@ def test_items_that_fail_are_sentences_and_can_be_sent_alone(place_of: Start) ->
     place = place_of()
     place.sandbox.faults.set("batch-item-fail", 2)
     changes = place.changes()
-    place.world.site.locked.add(changes[0].machine)
     with place.writer() as writer:
         job_id = writer.submit(changes)
         done(writer, job_id)
         failed = {machine: outcome for machine, outcome in writer.results(job_id).items() if outcome.error is not None}
-        codes = sorted(outcome.code for outcome in failed.values())
-        assert codes in ([403, 500, 500], [500, 500])
-        again = [change for change in changes if failed.get(change.machine, ItemOutcome(0)).code == 500]
-        for change in again:
-            if change.machine != changes[0].machine:
-                assert writer.change(change) is None
+        assert [outcome.code for outcome in failed.values()] == [500, 500]
+        for outcome in failed.values():
+            assert str(outcome.error).startswith("Citrix answered HTTP 500 for this machine: An unexpected error")
+        for change in (each for each in changes if each.machine in failed):
+            assert not place.has(change)
+            assert writer.change(change) is None
+    assert all(place.has(change) for change in changes)
+    assert set(place.world.writes.values()) == {1}
+
+
+def test_a_machine_that_may_not_be_changed_is_told_alike_in_a_batch_and_alone(place_of: Start) -> None:
+    place = place_of()
+    changes = place.changes(3)
+    place.world.site.locked.add(changes[0].machine)
+    with place.writer() as writer:
+        job_id = writer.submit(changes)
+        done(writer, job_id)
+        results = writer.results(job_id)
         with pytest.raises(CitrixError) as caught:
             writer.change(changes[0])
-    error = caught.value
-    assert (error.kind, error.http_status, error.unsent) == ("forbidden", 403, True)
-    assert "You are not permitted to change the machine" in str(error)
-    assert f"Give the API client of secret {place.profile.site.credential} a role that may change" in str(error)
-    assert all(place.has(change) for change in changes[1:])
+    assert [results[change.machine].code for change in changes] == [403, 204, 204]
+    assert (caught.value.kind, caught.value.http_status, caught.value.unsent) == ("forbidden", 403, True)
+    for text in (str(caught.value), str(results[changes[0].machine].error)):
+        assert "You are not permitted to change the machine" in text
+        assert f"Give the API client of secret {place.profile.site.credential} a role that may change" in text
 
 
 def test_a_token_that_ends_before_a_batch_is_renewed_inside_of_it_too(place_of: Start) -> None:

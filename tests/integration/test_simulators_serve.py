@@ -98,7 +98,7 @@ def test_the_admin_route_sets_and_clears_faults_and_shows_calls(serve: Callable[
     assert open_ports([urlsplit(paris).port or 0]) == []
     assert session.delete(f"{admin}/faults/relay-down", timeout=20).status_code == 204
     assert open_ports([urlsplit(paris).port or 0]) != []
-    for body, text in (({"name": "job-stuck"}, "not available yet"), ({"name": "no"}, "citrix-502"), ([], "Send")):
+    for body, text in (({"name": "no"}, "job-stuck"), ({"name": "job-lost", "value": 0}, "takes"), ([], "Send")):
         refused = session.post(f"{admin}/faults", json=body, timeout=20)
         assert (refused.status_code, text in refused.json()["error"]) == (400, True)
     assert session.get(f"{admin}/calls", timeout=20).json()["defects"] == []
@@ -136,7 +136,7 @@ def test_a_killed_serve_leaves_nothing_running(serve: Callable[..., Served]) -> 
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        pytest.param(["--fault", "job-lost"], "not available yet", id="a-fault-of-a-later-release"),
+        pytest.param(["--fault", "job-lost=0"], "takes", id="no-such-value"),
         pytest.param(["--fault", "nonsense"], "citrix-429", id="no-such-fault"),
         pytest.param(["--scenario", "nonsense"], "planned-migration", id="no-such-scenario"),
     ],

@@ -191,8 +191,11 @@ def test_a_connection_whose_name_no_key_holds_is_kept_as_it_is(storage: Storage,
     assert departed.of(run_id) == frozenset(odd)
     departed.remove(run_id, odd[:1])
     assert departed.of(run_id) == frozenset(odd[1:])
+    for attempt in (lambda: departed.add("x" * 300, odd, run_id, NOW), lambda: departed.of("")):
+        with pytest.raises(StorageError, match="The site has no id"):
+            attempt()
     with pytest.raises(StorageError, match="cannot be stored"):
-        departed.add("x" * 300, odd, run_id, NOW)
+        departed.add(run_id, vms(1, "x" * 40_000), run_id, NOW)
 
 
 def events_of(events: Events, run_id: RunId) -> list[Event]:

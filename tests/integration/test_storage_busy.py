@@ -37,6 +37,8 @@ class Account:
         self.storage = Storage(StorageSettings(connection_string=text))
 
     async def _answer(self, request: web.Request) -> web.Response:
+        if request.path == "/acc/Tables":  # the tables are there: what is asked of them is busy
+            return web.json_response({"odata.error": {"code": "TableAlreadyExists"}}, status=409)
         self.asked += 1
         body = {"odata.error": {"code": self._code, "message": {"lang": "en", "value": "signature c2VjcmV0a2V5"}}}
         headers = {"x-ms-error-code": self._code, "Retry-After": "3600"}
@@ -65,6 +67,8 @@ def test_patience_with_storage_has_bounds(
     for attempt in (
         lambda: account.storage.table("runs").get("p", "r"),
         lambda: account.storage.table("runs").put({"PartitionKey": "p", "RowKey": "r"}),
+        lambda: account.storage.table("remaps").put_all([{"PartitionKey": "p", "RowKey": "r"}]),
+        lambda: list(account.storage.table("remaps").query("PartitionKey eq 'p'", select=["RowKey"])),
         lambda: WorkQueue(account.storage).send(RunId("r"), WorkStep.PLAN),
     ):
         account.asked = 0

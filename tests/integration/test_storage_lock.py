@@ -12,7 +12,7 @@ import pytest
 from sandbox.azurite import Azurite
 from shared.azure.lock import Held, Lock, LockKind, Locks
 from shared.azure.storage import Storage
-from shared.errors import LockLost
+from shared.errors import LockLost, StorageError
 from shared.model.run import RunId
 from shared.settings import StorageSettings
 
@@ -96,6 +96,8 @@ def test_a_site_whose_id_no_table_key_holds_can_be_locked_and_is_named(locks: Lo
     with pytest.raises(LockLost, match=f"The lock of site {profile}/site#1 was lost while run run-a worked"):
         lock.check()
     assert locks.holder(SITE, f"{profile}/site#1", time.now) is None
+    with pytest.raises(StorageError, match="The site cannot be locked"):
+        locks.acquire(SITE, "x" * 300, A, "a", time.now)
 
 
 def test_a_released_lock_is_free_and_its_holder_may_no_longer_write(locks: Locks, profile: str, time: Time) -> None:

@@ -7,15 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.azure.batches import batch_to_row, row_to_batch
 from shared.azure.events import event_to_row, row_to_event
 from shared.azure.finding_row import StoredCandidate, finding_to_row, row_to_finding
-from shared.azure.limits import CUT_MARK, checked
+from shared.azure.limits import CUT_MARK, checked, encode_key
+from shared.azure.remap_row import REMAP_COLUMNS, move_to_row, row_to_remap, stands_as
 from shared.azure.row_time import to_text
 from shared.azure.run_row import row_to_run, run_to_row
 from shared.azure.runs import new_run_id
+from shared.azure.zone_moves import row_to_zone_move, zone_move_to_row
 from shared.model.citrix import Hosting, Machine, MachineId
 from shared.model.finding import Confidence, Evidence, Finding, FindingKind, Guard
 from shared.model.nutanix import PowerState, Vm, VmUuid
+from shared.model.remap import Batch, Remap, SendingStep, ZoneMove, ZoneMoveState
 from shared.model.run import ClusterSummary, Event, Limits, Mode, RemapState, Run, RunId, RunStatus, Step
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, 123456, tzinfo=UTC)
@@ -54,6 +58,11 @@ RUNS = st.builds(
     clusters=st.lists(st.builds(ClusterSummary, TEXT, TEXT, TEXT, SMALL, st.none() | TEXT), max_size=3).map(tuple),
     steps=st.lists(st.builds(Step, TEXT, TEXT, TIMES, TEXT), max_size=3).map(tuple),
     error=st.none() | TEXT,
+    site_id=st.none() | TEXT,
+    planned_at=st.none() | TIMES,
+    approved_by=st.none() | TEXT,
+    cancelled_by=st.none() | TEXT,
+    writing_since=st.none() | TIMES,
 )
 
 
@@ -209,3 +218,62 @@ def test_a_run_id_is_a_plain_word_of_fixed_width() -> None:
     assert {len(run_id) for run_id in ids} == {23}
     assert all(run_id.isalnum() and run_id.islower() or run_id.isdigit() for run_id in ids)
     assert new_run_id(NOW, b"\1" * 5) != new_run_id(NOW, b"\2" * 5)
+
+
+NAMES = TEXT.filter(bool)
+REMAPS = st.builds(
+    Remap,
+    machine=NAMES.map(MachineId),
+    machine_name=TEXT,
+    before=st.builds(Hosting, st.none() | NAMES, st.none() | NAMES.map(VmUuid), st.none() | NAMES),
+    after=st.builds(Hosting, NAMES, NAMES.map(VmUuid), st.none() | NAMES),
+    confidence=st.sampled_from(Confidence),
+    state=st.sampled_from(RemapState),
+    catalog=st.none() | TEXT,
+    approved_by=st.none() | NAMES,
+    sent=st.booleans(),
+    error=st.none() | NAMES,
+)
+
+
+@given(REMAPS, REMAPS)
+def test_what_a_move_writes_and_no_more_is_what_the_row_says_then(before: Remap, other: Remap) -> None:
+    row: dict[str, object] = {
+        "RowKey": encode_key(before.machine),
+        "machineName": before.machine_name,
+        "catalog": before.catalog,
+        "confidence": before.confidence.value,
+        "fromConnection": before.before.connection,
+        "fromConnectionId": before.before.connection_id,
+        "fromMachineId": before.before.machine_id,
+        "toConnection": before.after.connection,
+        "toConnectionId": before.after.connection_id,
+        "toMachineId": before.after.machine_id,
+    }
+    after = replace(before, state=other.state, error=other.error, sent=other.sent, approved_by=other.approved_by)
+    moved = move_to_row(RunId("r"), after)
+    stored = {**row, **checked(move_to_row(RunId("r"), before)), **moved}
+    assert set(stored) - {"PartitionKey"} == set(REMAP_COLUMNS)
+    assert row_to_remap(stored) == after
+    assert stands_as(stored, moved)
+    assert stands_as({**row, **move_to_row(RunId("r"), before)}, moved) == (before == after)
+
+
+@given(
+    st.builds(
+        Batch,
+        st.integers(0, 999_999),
+        st.sampled_from(SendingStep),
+        st.lists(NAMES.map(MachineId)).map(tuple),
+        TIMES,
+        st.none() | NAMES,
+        st.booleans(),
+    )
+)
+def test_a_batch_comes_back_from_its_row(batch: Batch) -> None:
+    assert row_to_batch(checked(batch_to_row(RunId("r"), batch))) == batch
+
+
+@given(st.builds(ZoneMove, TEXT, NAMES, TEXT, TEXT, TEXT, TEXT, st.sampled_from(ZoneMoveState)))
+def test_a_zone_move_comes_back_from_its_row(move: ZoneMove) -> None:
+    assert row_to_zone_move(checked(zone_move_to_row(RunId("r"), move))) == move
