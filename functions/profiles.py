@@ -37,7 +37,8 @@ def _list(req: func.HttpRequest, resources: Resources) -> func.HttpResponse:
 
     caller_of(req, easy_auth=resources.settings.auth.enabled, role=Role.READER, what="see the profiles")
     check_known(req)
-    items = [profile_shape(file) for _, file in sorted(resources.profiles().items())]
+    holds = resources.holds.every(resources.now())
+    items = [profile_shape(file, holds.get(name)) for name, file in sorted(resources.profiles().items())]
     return json_answer({"items": items, "cursor": None})
 
 
@@ -46,4 +47,5 @@ def _one(req: func.HttpRequest, resources: Resources) -> func.HttpResponse:
 
     caller_of(req, easy_auth=resources.settings.auth.enabled, role=Role.READER, what="see the profiles")
     check_known(req)
-    return json_answer(profile_shape(resources.profile_file(req.route_params["name"])))
+    file = resources.profile_file(req.route_params["name"])
+    return json_answer(profile_shape(file, resources.holds.every(resources.now()).get(file.name)))

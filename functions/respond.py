@@ -17,9 +17,11 @@ from shared.errors import (
     MethodNotAllowed,
     NotAllowed,
     NotAvailableYet,
+    PlanChanged,
     ProfileBusy,
     ProfileInvalid,
     RealignError,
+    RemapNotOpen,
     TooManyRequests,
 )
 
@@ -110,6 +112,10 @@ def problem(request: func.HttpRequest, error: RealignError, trace: str | None = 
             document["features"] = list(error.features)
         case ProfileBusy():
             document["runId"] = error.run_id
+        case PlanChanged():
+            document["fingerprint"] = error.fingerprint
+        case RemapNotOpen():
+            document["machines"] = list(error.machines)
         case TooManyRequests():
             headers["Retry-After"] = str(error.retry_after)
         case MethodNotAllowed():

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from shared.azure.finding_row import StoredFinding
+from shared.azure.holds import Hold
 from shared.model.citrix import Hosting
 from shared.model.run import Event, Run
 from shared.profile_files import ProfileFile
@@ -36,10 +37,13 @@ def run_shape(run: Run, unmatched: Mapping[str, Iterable[str]] | None = None) ->
     shape: dict[str, Any] = {
         "id": run.id,
         "profile": run.profile,
+        "siteId": run.site_id,
         "mode": run.mode.value,
         "status": run.status.value,
         "trigger": run.trigger,
         "requestedBy": run.requested_by,
+        "approvedBy": run.approved_by,
+        "cancelledBy": run.cancelled_by,
         "reason": run.reason,
         "target": run.target,
         "settleSeconds": run.settle_seconds,
@@ -47,6 +51,7 @@ def run_shape(run: Run, unmatched: Mapping[str, Iterable[str]] | None = None) ->
         "limits": {"maxChanges": run.limits.max_changes, "maxChangePercent": run.limits.max_change_percent},
         "createdAt": time_text(run.created_at),
         "startedAt": time_text(run.started_at),
+        "plannedAt": time_text(run.planned_at),
         "endedAt": time_text(run.ended_at),
         "notBefore": time_text(run.not_before),
         "progress": run.progress,
@@ -118,8 +123,12 @@ def event_shape(event: Event) -> dict[str, Any]:
     return shape
 
 
-def profile_shape(file: ProfileFile) -> dict[str, Any]:
-    """A profile with its errors. It names secrets and holds none."""
+def hold_shape(hold: Hold) -> dict[str, Any]:
+    return {"until": time_text(hold.until), "by": hold.by, "at": time_text(hold.at), "reason": hold.reason}
+
+
+def profile_shape(file: ProfileFile, hold: Hold | None = None) -> dict[str, Any]:
+    """A profile with its errors, and the hold of its schedule. It names secrets and holds none."""
     profile = file.profile
     return {
         "name": file.name,
@@ -127,6 +136,7 @@ def profile_shape(file: ProfileFile) -> dict[str, Any]:
         "valid": profile is not None,
         "errors": list(file.errors),
         "schedule": profile.schedule if profile is not None else None,
+        "hold": hold_shape(hold) if hold is not None else None,
         "notAvailableYet": list(not_available_in(profile)) if profile is not None else [],
         "profile": profile.model_dump(mode="json", by_alias=True, exclude_none=True) if profile is not None else None,
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -11,16 +10,14 @@ import azure.functions as func
 
 from functions.parameters import check_known, wait_of
 from functions.principal import caller_of
-from functions.respond import failed, handler_for, json_answer
-from shared.errors import StorageError
+from functions.respond import failed, handler_for
+from functions.waiting import answer_at_work
 from shared.model.run import Run
 from shared.runs.access import Role
 
 if TYPE_CHECKING:
     from shared.runs.resources import Resources
     from shared.runs.start import Started
-
-POLL_SECONDS = 0.5
 
 
 def blueprint(resources: Callable[[], Resources]) -> func.Blueprint:
@@ -64,35 +61,6 @@ def _shown(run: Run) -> dict[str, Any]:
 async def answer_started(
     resources: Resources, started: Started, wait: int | None, shown: Callable[[Run], dict[str, Any]]
 ) -> func.HttpResponse:
-    """202 with where to look, or 200 once the run rests, if that is within ``wait`` seconds.
-
-    ``shown`` gives the run as this caller sees it, with ``links.self``.
-    """
-    run = started.run
-    headers = {"Location": shown(run)["links"]["self"]}
-    if started.replayed:
-        headers["Idempotency-Replayed"] = "true"
-    done = False
-    if wait is not None:
-        headers["Preference-Applied"] = f"wait={wait}"
-        run, done = await _wait_until_done(resources, run, wait)
-    if not done:
-        headers["Retry-After"] = "2"
-    return json_answer(shown(run), status=200 if done else 202, headers=headers)
-
-
-async def _wait_until_done(resources: Resources, run: Run, seconds: int) -> tuple[Run, bool]:
-    """The run as it was last seen, and whether it rests. A look that fails is no reason to lose the run's id."""
-    from shared.azure.runs import ACTIVE
-
-    loop = asyncio.get_running_loop()
-    ends = loop.time() + seconds
-    while True:
-        with contextlib.suppress(StorageError):
-            run = (await asyncio.to_thread(resources.runs.get, run.id)).value
-        if run.status not in ACTIVE:
-            return run, True
-        left = ends - loop.time()
-        if left <= 0:
-            return run, False
-        await asyncio.sleep(min(POLL_SECONDS, left))
+    """The answer to a start: 202, or 200 once the run rests in the time to wait."""
+    headers = {"Idempotency-Replayed": "true"} if started.replayed else {}
+    return await answer_at_work(resources, started.run, wait, shown, headers)

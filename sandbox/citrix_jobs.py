@@ -71,7 +71,8 @@ class Jobs:
 
     def under_way(self, caller: str, kind: str) -> int:
         """How many jobs of a caller have not ended."""
-        jobs = self._world.site.jobs.values()
+        # A copy, here and below: a test may purge jobs from its own thread.
+        jobs = list(self._world.site.jobs.values())
         return sum(1 for job in jobs if job.ended is None and job.owner == caller and job.type == kind)
 
     async def _do(self, job: SiteJob, work: Work) -> None:
@@ -92,7 +93,7 @@ class Jobs:
             _end(job, error_data(500, f"sandbox defect: {error!r}"))
 
     def _list(self, call: Call) -> Answer:
-        own = [job for job in self._world.site.jobs.values() if job.owner == call.caller and not job.lost]
+        own = [job for job in list(self._world.site.jobs.values()) if job.owner == call.caller and not job.lost]
         texts = [compact(job_item(job, base_of(call)) | {"SubJobs": None}) for job in reversed(own)]
         judged, payload = listing({"ContinuationToken": None, "TotalItems": None}, "Items", texts)
         return Answer(body=judged, payload=payload)

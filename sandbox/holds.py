@@ -59,6 +59,8 @@ class Hold:
         self._reached.set()
         while not self._released.is_set() and not _gone(request):
             await asyncio.sleep(CHECK_SECONDS)
+        # The end of a client that died right before the release is still on its way, through a relay even longer.
+        await asyncio.sleep(CHECK_SECONDS)
         if _gone(request):
             self._dropped.set()
         return not _gone(request)

@@ -185,8 +185,9 @@ class World:
 
     def purge_jobs(self) -> None:
         """What Citrix does 48 hours after a job has ended: its record goes."""
-        for job in [each for each in self.site.jobs.values() if each.ended is not None]:
-            del self.site.jobs[job.id]
+        for job in list(self.site.jobs.values()):
+            if job.ended is not None:
+                self.site.jobs.pop(job.id, None)
 
     def refresh_power(self, connection: SimConnection) -> None:
         """What Citrix does after a reset of a connection: it asks the hypervisor again for every machine on it."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from shared.azure.limits import Value, cut, storable
+from shared.azure.limits import Value, cut, quoted, storable
 from shared.azure.row_time import to_text
 from shared.azure.storage import Storage
 from shared.azure.table import Table
@@ -58,6 +58,12 @@ class Holds:
         found = self._table.get(_PARTITION, profile)
         hold = _hold_of(found.values) if found is not None else None
         return hold if hold is not None and hold.until > now else None
+
+    def every(self, now: datetime) -> dict[str, Hold]:
+        """The holds that have not expired, by profile."""
+        rows = self._table.query(f"PartitionKey eq {quoted(_PARTITION)}")
+        found = {row.values["RowKey"]: _hold_of(row.values) for row in rows}
+        return {profile: hold for profile, hold in found.items() if hold.until > now}
 
     def end(self, profile: str) -> bool:
         """End the hold of ``profile``; false when there was none."""

@@ -41,7 +41,7 @@ class HookRequest(RunRequest):
     profile: Annotated[str, StringConstraints(min_length=1, max_length=63)]
 
 
-M = TypeVar("M", bound=RunRequest)
+M = TypeVar("M", bound=Part)
 
 
 def parse_request(body: bytes, model: type[M]) -> M:

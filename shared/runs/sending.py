@@ -99,8 +99,9 @@ class _Round:
 
     def run(self) -> dict[MachineId, Outcome]:
         in_batches = self._s.writer.takes_batches()
-        with ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix="send") as pool:
-            lanes = [pool.submit(self._lane, in_batches) for _ in range(MOST_AT_ONCE)]
+        # more lanes than may be under way: while some wait for Citrix, others note what became of their batch
+        with ThreadPoolExecutor(2 * MOST_AT_ONCE, thread_name_prefix="send") as pool:
+            lanes = [pool.submit(self._lane, in_batches) for _ in range(2 * MOST_AT_ONCE)]
         for lane in lanes:
             lane.result()
         if self._no_right is not None:
@@ -115,7 +116,11 @@ class _Round:
                     changes = self._take(in_batches)
                     if not changes:
                         return
-                    self._send(changes, in_batches)
+                    told = self._sent(changes, in_batches)
+                machines = [change.machine for change in changes]
+                outcomes = dict.fromkeys(machines, _NOT_TOLD) | dict(told())
+                self._outcomes |= outcomes
+                self._s.after(outcomes)
         except BaseException:
             self._over = True
             raise
@@ -127,19 +132,17 @@ class _Round:
             size = self._sizes.next() if in_batches else ALONE_AT_ONCE
             return [self._waiting.popleft() for _ in range(min(size, len(self._waiting)))]
 
-    def _send(self, changes: list[Change], in_batches: bool) -> None:
+    def _sent(self, changes: list[Change], in_batches: bool) -> Callable[[], Mapping[MachineId, Outcome]]:
+        """Send the changes and wait until nothing of them is under way; what was told comes with a call."""
         self._s.check()
         machines = [change.machine for change in changes]
         if in_batches:
             batch = self._begun(machines)
             self._s.before(machines)
-            told = self._followed(batch, changes)
-        else:
-            self._s.before(machines)
-            told = {change.machine: send_alone(self._s, change) for change in changes}
-        outcomes = {machine: told.get(machine, _NOT_TOLD) for machine in machines}
-        self._outcomes.update(outcomes)
-        self._s.after(outcomes)
+            return self._followed(batch, changes)
+        self._s.before(machines)
+        alone = {change.machine: send_alone(self._s, change) for change in changes}
+        return lambda: alone
 
     def _begun(self, machines: Sequence[MachineId]) -> Batch:
         with self._guard:
@@ -149,18 +152,13 @@ class _Round:
         self._s.batches.put(self._s.run_id, batch)
         return batch
 
-    def _followed(self, batch: Batch, changes: Sequence[Change]) -> Mapping[MachineId, Outcome]:
+    def _followed(self, batch: Batch, changes: Sequence[Change]) -> Callable[[], Mapping[MachineId, Outcome]]:
         """Submit the batch and follow it to its end; its row says at any time what a successor must know."""
         try:
             job = self._submitted(changes)
         except CitrixError as error:
-            if error.unsent:
-                self._ended(batch)
-                refused = Outcome(Told.REFUSED, str(error), error.http_status)
-                if error.http_status == FORBIDDEN:
-                    self._over, self._no_right = True, refused
-                return _all(batch.machines, refused)
-            return self._lost(batch, error)
+            told = self._refused(batch, error) if error.unsent else self._lost(batch, error)
+            return lambda: told
         with self._guard:
             self._known_jobs.add(job)
         batch = replace(batch, job=job)
@@ -168,13 +166,20 @@ class _Round:
         looks = _Looks(self._s.check)
         end = ended_or_cancelled(self._s.writer, job, self._s.pause, looks)
         if end is JobEnd.STUCK:
-            return _all(batch.machines, Outcome(Told.STUCK, f"Citrix's job {job} does not come to an end."))
+            stuck = _all(batch.machines, Outcome(Told.STUCK, f"Citrix's job {job} does not come to an end."))
+            return lambda: stuck
+        self._pacing.went_well()
         if end is JobEnd.ENDED:
             self._sizes.learn(len(changes), looks.count)
-        told = self._results(job) if end is JobEnd.ENDED else {}
+        return lambda: self._results(batch, job, end)
+
+    def _refused(self, batch: Batch, error: CitrixError) -> Mapping[MachineId, Outcome]:
+        """Nothing of the batch was executed."""
         self._ended(batch)
-        self._pacing.went_well()
-        return told
+        refused = Outcome(Told.REFUSED, str(error), error.http_status)
+        if error.http_status == FORBIDDEN:
+            self._over, self._no_right = True, refused
+        return _all(batch.machines, refused)
 
     def _submitted(self, changes: Sequence[Change]) -> str:
         """The job's id. Only a 429 is asked again: nothing was executed then."""
@@ -200,13 +205,13 @@ class _Round:
         self._ended(batch)
         return _all(batch.machines, Outcome(Told.UNKNOWN, str(error), error.http_status))
 
-    def _results(self, job: str) -> Mapping[MachineId, Outcome]:
+    def _results(self, batch: Batch, job: str, end: JobEnd) -> Mapping[MachineId, Outcome]:
+        found: dict[MachineId, Outcome] = {}
         try:
-            results = self._s.writer.results(job)
+            results = self._s.writer.results(job) if end is JobEnd.ENDED else {}
         except CitrixError as error:
             log.warning("results of a batch not known run=%s job=%s: %s", self._s.run_id, job, error)
-            return {}
-        found = {}
+            results = {}
         for machine, item in results.items():
             if item.job is not None:
                 found[machine] = followed_alone(self._s.writer, item.job, self._s.pause, self._s.check)
@@ -214,6 +219,9 @@ class _Round:
                 found[machine] = Outcome(Told.DONE)
             else:
                 found[machine] = Outcome(Told.REFUSED, item.error, item.code)
+        # nested jobs are part of the batch: a successor waits for it as long as one of them may be under way
+        if all(outcome.told is not Told.STUCK for outcome in found.values()):
+            self._ended(batch)
         return found
 
     def _ended(self, batch: Batch) -> None:

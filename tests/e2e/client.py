@@ -14,7 +14,7 @@ import requests
 Json = dict[str, Any]
 T = TypeVar("T")
 
-WORKING = ("queued", "planning")
+WORKING = ("queued", "planning", "applying", "rolling-back")
 
 
 def principal(*roles: str, name: str = "Olive Operator") -> dict[str, str]:
@@ -32,6 +32,10 @@ def eventually(probe: Callable[[], T], within: float = 30.0, every: float = 0.1)
             raise AssertionError(f"did not happen within {within} s, last: {value!r}")
         time.sleep(every)
     return value
+
+
+def _chosen(machines: tuple[str, ...]) -> Json:
+    return {"machines": machines} if machines else {"all": True}
 
 
 class Api:
@@ -77,6 +81,42 @@ class Api:
     def hook(self, method: str, *, key: str | None = None, **options: Any) -> requests.Response:
         headers = {"x-functions-key": self._key if key is None else key, **options.pop("headers", {})}
         return self.call(method, "/api/hooks/runs", role=None, headers=headers, **options)
+
+    def act(
+        self, run_id: str, action: str, body: Json | None = None, *, within: int | None = None, **options: Any
+    ) -> requests.Response:
+        """Takes a review action on a run, as an approver unless a call says otherwise; waits if ``within`` is said."""
+        waiting = {"Prefer": f"wait={within}"} if within is not None else {}
+        headers = {**waiting, **options.pop("headers", {})}
+        options.setdefault("role", "Approver")
+        return self.post(f"/api/runs/{run_id}/{action}", json=body or {}, headers=headers, **options)
+
+    def approve(self, run: Json, *machines: str, **body: Any) -> Json:
+        """Approves remaps of the plan as ``run`` shows it, all of them unless ``machines`` are named; its end."""
+        return self._acted(run["id"], "approve", {**_chosen(machines), "fingerprint": run["fingerprint"], **body})
+
+    def reject(self, run: Json, *machines: str, **body: Any) -> Json:
+        return self._acted(run["id"], "reject", {**_chosen(machines), "fingerprint": run["fingerprint"], **body})
+
+    def resolve(self, run_id: str, machine: str, cluster: str, uuid: str, comment: str = "It is this one.") -> Json:
+        candidate = {"cluster": cluster, "uuid": uuid}
+        return self._acted(run_id, "resolve", {"machine": machine, "candidate": candidate, "comment": comment})
+
+    def apply(self, run_id: str, *machines: str) -> Json:
+        return self._acted(run_id, "apply", {"machines": machines} if machines else {})
+
+    def rollback(self, run_id: str, *machines: str) -> Json:
+        return self._acted(run_id, "rollback", {"machines": machines} if machines else {})
+
+    def cancel(self, run_id: str, **body: Any) -> Json:
+        return self._acted(run_id, "cancel", body)
+
+    def _acted(self, run_id: str, action: str, body: Json) -> Json:
+        """The run where it rests after the action."""
+        answer = self.act(run_id, action, body, within=100)
+        assert answer.status_code == 200, answer.text
+        run: Json = answer.json()
+        return run
 
     def of(self, run_id: str) -> Json:
         answer = self.get(f"/api/runs/{run_id}")

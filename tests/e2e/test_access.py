@@ -16,6 +16,10 @@ CALLERS = ("anonymous", "no-role", "reader", "operator", "approver", "key", "mal
 # What a caller without the role gets: 401 where nobody is signed in, 403 where somebody is.
 READER = {"anonymous": 401, "no-role": 403, "reader": 200, "operator": 200, "approver": 200, "key": 401}
 OPERATOR = {"anonymous": 401, "no-role": 403, "reader": 403, "operator": 202, "approver": 202, "key": 401}
+HOLD = OPERATOR | {"operator": 200, "approver": 200, "malformed": 401}
+# The run that they are asked of has nothing to decide, write or stop: whoever may do it is told so.
+CANCEL = OPERATOR | {"operator": 409, "approver": 409, "malformed": 401}
+APPROVER = OPERATOR | {"operator": 403, "approver": 409, "malformed": 401}
 KEY = {"anonymous": 401, "no-role": 401, "reader": 401, "operator": 401, "approver": 401, "malformed": 401}
 
 ROUTES = {
@@ -29,8 +33,21 @@ ROUTES = {
     ("GET", "/api/runs/{run}/remaps"): READER | {"malformed": 401},
     ("GET", "/api/runs/{run}/remaps.csv"): READER | {"malformed": 401},
     ("GET", "/api/runs/{run}/events"): READER | {"malformed": 401},
+    ("POST", "/api/runs/{run}/approve"): APPROVER,
+    ("POST", "/api/runs/{run}/reject"): APPROVER,
+    ("POST", "/api/runs/{run}/resolve"): APPROVER,
+    ("POST", "/api/runs/{run}/apply"): APPROVER,
+    ("POST", "/api/runs/{run}/rollback"): APPROVER,
+    ("POST", "/api/runs/{run}/cancel"): CANCEL,
+    ("POST", "/api/profiles/{profile}/hold"): HOLD,
+    ("DELETE", "/api/profiles/{profile}/hold"): HOLD,
     ("POST", "/api/hooks/runs"): KEY | {"key": 202},
     ("GET", "/api/hooks/runs?id={run}"): KEY | {"key": 200},
+}
+BODIES = {
+    "approve": {"all": True, "fingerprint": "f"},
+    "reject": {"all": True, "fingerprint": "f"},
+    "resolve": {"machine": "m", "candidate": {"cluster": "paris", "uuid": "u"}, "comment": "c"},
 }
 
 
@@ -63,7 +80,7 @@ def test_a_route_answers_each_caller_as_the_design_says(
     app: App, run_id: str, route: tuple[str, str], caller: str
 ) -> None:
     method, path = route
-    body = {"profile": app.name} if "hooks" in path else {}
+    body = {"profile": app.name} if "hooks" in path else BODIES.get(path.rpartition("/")[2], {})
     answer = app.api.call(
         method,
         path.format(profile=app.name, run=run_id),
@@ -82,6 +99,28 @@ def test_a_stranger_learns_nothing_but_that_a_sign_in_is_needed(app: App) -> Non
         for profile in (app.name, "nowhere"):
             assert app.api.start(profile, {"mod": 1}, role=None, headers=headers).status_code == 401
     assert app.api.get("/api/runs/nowhere/remaps?limit=x", role=None).status_code == 401
+    for action in ("approve", "reject", "resolve", "apply", "rollback", "cancel"):
+        for role, status in ((None, 401), ("Reader", 403)):
+            answer = app.api.post(f"/api/runs/nowhere/{action}?x=y", role=role, data=b"{", headers={"Prefer": "wait=x"})
+            assert answer.status_code == status, answer.text
+    for name in (app.name, "nowhere"):
+        assert app.api.post(f"/api/profiles/{name}/hold", role="Reader", data=b"{").status_code == 403
+
+
+def test_who_lacks_the_role_is_told_which_one_it_takes(app: App, run_id: str) -> None:
+    refused = app.api.post(f"/api/runs/{run_id}/approve", json={})
+    assert "Olive Operator may not approve remaps" in refused.json()["detail"]
+    assert "Realign.Approver" in refused.json()["detail"]
+    refused = app.api.post(f"/api/runs/{run_id}/cancel", role="Reader", json={})
+    assert "Realign.Operator" in refused.json()["detail"]
+
+
+def test_the_function_key_decides_nothing(app: App, run_id: str) -> None:
+    for action in ("approve", "reject", "resolve", "apply", "rollback", "cancel"):
+        headers = {"x-functions-key": app.sandbox.function_key}
+        query = {"code": app.sandbox.function_key}
+        answer = app.api.post(f"/api/runs/{run_id}/{action}", role=None, headers=headers, params=query, json={})
+        assert answer.status_code == 401, answer.text
 
 
 MALFORMED = {
@@ -144,6 +183,17 @@ def test_a_page_of_another_site_starts_nothing(app: App, site: str) -> None:
     assert answer.status_code == 403
     hook = app.api.hook("POST", json={"profile": app.name}, headers={"Sec-Fetch-Site": site})
     assert hook.status_code == 403
+
+
+@pytest.mark.parametrize("headers", [{"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.example"}])
+def test_a_page_of_another_site_decides_nothing(app: App, run_id: str, headers: dict[str, str]) -> None:
+    for (method, path), by_caller in ROUTES.items():
+        if by_caller in (APPROVER, CANCEL, HOLD):
+            place = path.format(profile=app.name, run=run_id)
+            body = BODIES.get(path.rpartition("/")[2], {})
+            answer = app.api.call(method, place, role="Approver", headers=headers, json=body)
+            assert answer.status_code == 403, path
+            assert "another site" in answer.json()["detail"]
 
 
 def test_an_origin_alone_proves_a_browser_of_another_site(app: App) -> None:

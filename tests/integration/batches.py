@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import requests
@@ -56,15 +56,24 @@ def started(citrix: CitrixCaller, items: list[Json]) -> str:
     return job
 
 
+def until(holds: Callable[[], object]) -> None:
+    """Asks again and again until it holds."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come to hold in time"
+        time.sleep(0.01)
+
+
 def job_until(citrix: CitrixCaller, job: str, *statuses: str) -> Json:
     """Polls a job until it has one of the statuses."""
-    until = time.monotonic() + WAIT_SECONDS
-    while time.monotonic() < until:
-        found = citrix.get(f"/Jobs/{job}").json()
-        if found["Status"] in statuses:
-            return found
-        time.sleep(0.01)
-    raise AssertionError(f"The job {job} did not become {' or '.join(statuses)}.")
+    seen: list[Json] = []
+
+    def reached() -> bool:
+        seen[:] = [citrix.get(f"/Jobs/{job}").json()]
+        return seen[0]["Status"] in statuses
+
+    until(reached)
+    return seen[0]
 
 
 def results(citrix: CitrixCaller, job: str) -> list[Json]:

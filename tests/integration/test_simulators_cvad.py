@@ -202,3 +202,44 @@ def test_a_scenario_on_premises_has_its_controllers_in_the_profile(sandbox_for: 
         {"host": "127.0.0.1", "port": sandbox.controller_relays[name].port} for name in ("ddc01", "ddc02")
     ]
     assert sandbox.cvad_url == sandbox.cvad_urls["ddc02"]
+
+
+@pytest.mark.parametrize(
+    ("taken", "sent", "codes"),
+    [
+        pytest.param("gateway", "/Machines/{}", [200], id="as-the-gateway"),
+        pytest.param("gateway", "CitrixOnPremises/{site}/Machines/{}", [404], id="as-the-gateway-only"),
+        pytest.param("direct", "CitrixOnPremises/{site}/Machines/{}", [200], id="customer-and-site-in-the-path"),
+        pytest.param("direct", "citrixonpremises/{site}//Machines/{}", [200], id="with-one-slash-too-many"),
+        pytest.param("direct", "/Machines/{}", [404], id="customer-and-site-only"),
+        pytest.param("none", "/Machines/{}", [404], id="no-form-at-all"),
+        pytest.param("none", "CitrixOnPremises/{site}/Machines/{}", [404], id="not-the-other-either"),
+    ],
+)
+def test_a_controller_takes_one_form_of_the_url_of_an_item(
+    healthy: Sandbox, controller_of: ControllerOf, taken: str, sent: str, codes: list[int]
+) -> None:
+    caller = controller_of(healthy)
+    caller.sign_in()
+    caller.site.batch_form = taken
+    token = str(caller.session.headers["Authorization"]).partition("=")[2]
+    url = sent.replace("{site}", caller.site.id).format(next(iter(caller.site.machines)))
+    header = {"Name": "Authorization", "Value": f"Bearer {token}"}
+    batch = {"Items": [{"Reference": "probe", "Method": "GET", "RelativeUrl": url, "Headers": [header]}]}
+    answer = judged(
+        caller.session.post(f"{caller.base}/$batch", json=batch, timeout=20), DOCUMENT, caller.base, caller.base
+    )
+    assert [each["Code"] for each in answer.json()["Items"]] == codes
+
+
+def test_a_job_is_known_to_every_controller_of_the_site(sandbox_for: Start, controller_of: ControllerOf) -> None:
+    scenario = load("healthy")
+    scenario.world.site.controllers = {"ddc01": True, "ddc02": True}
+    sandbox = sandbox_for(scenario)
+    first, second = controller_of(sandbox, "ddc01"), controller_of(sandbox, "ddc02")
+    for caller in (first, second):
+        caller.sign_in()
+    answer = first.session.post(f"{first.base}/$batch?async=true", json={"Items": []}, timeout=20)
+    base, _, job = answer.headers["Location"].rpartition("/")
+    assert base == f"{first.base}/Jobs", "the address is the one that the caller used"
+    assert second.get(f"/Jobs/{job}").json()["Type"] == "Batch"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -86,8 +87,9 @@ def test_a_catalog_moves_with_all_its_machines_and_back(citrix: CitrixCaller) ->
 
 def test_a_move_that_is_refused_moves_nothing(citrix: CitrixCaller) -> None:
     home, away = zones(citrix)
-    first, second = list(citrix.site.catalogs.values())[:2]
-    second.pinned = True
+    (first,) = citrix.site.catalogs.values()
+    second = replace(first, id=str(uuid.uuid4()), name="Developers", pinned=True)
+    citrix.site.catalogs[second.id] = second
     path = f"/Zones/{away.id}/$moveItems"
     assert citrix.call("POST", path, json=moved(first, second)).status_code == 409
     unknown = SimCatalog(str(uuid.uuid4()), 9, "Gone", "", home.id, home.name)

@@ -6,14 +6,21 @@ from typing import Any
 import pytest
 
 from shared.errors import NotAvailableYet
-from shared.model.run import Mode
 from shared.profile import Profile
 from shared.profile_files import parse_profile
 from shared.runs.availability import check_available, not_available_in
-from shared.runs.request import RunRequest, parse_request
 from tests.unit.profiles import ON_PREMISES, SMALLEST, USUAL, changed
 
 RELAY = {"namespace": "r.servicebus.windows.net", "path": "p", "listener": "hcm"}
+EVERY_SCOPE_KEY = {
+    "machines": ["a"],
+    "catalogs": ["c"],
+    "deliveryGroups": ["g"],
+    "hostingConnections": ["h"],
+    "protectionDomain": "PD",
+    "prismCategory": {"key": "k", "value": "v"},
+    "exclude": ["x*"],
+}
 
 
 def profile(document: dict[str, Any]) -> Profile:
@@ -27,48 +34,27 @@ def without_relays(document: dict[str, Any]) -> dict[str, Any]:
     return {**changed("site.hosts", ["ddc1.corp.example"], document), "clusters": clusters}
 
 
-def refused(document: dict[str, Any], request: dict[str, Any] | None = None, mode: Mode = Mode.REVIEW) -> Any:
-    asked = parse_request(json.dumps(request or {}).encode(), RunRequest)
+def refused(document: dict[str, Any]) -> NotAvailableYet:
     with pytest.raises(NotAvailableYet) as caught:
-        check_available(profile(document), asked, mode)
+        check_available(profile(document))
     return caught.value
 
 
-NOW = {
-    "scope": {
-        "machines": ["a"],
-        "catalogs": ["c"],
-        "deliveryGroups": ["g"],
-        "hostingConnections": ["h"],
-        "protectionDomain": "PD",
-        "prismCategory": {"key": "k", "value": "v"},
-        "exclude": ["x*"],
-    }
-}
-DR_RUN = {
-    "target": "paris",
-    "settleSeconds": 1_800,
-    "incidentStart": "2026-11-22T03:00:00Z",
-    "machinesCsv": "Name\na",
-    "reason": "r",
-    "ifBusy": "reject",
-}
-
-
-@pytest.mark.parametrize("mode", [Mode.REPORT, Mode.REVIEW])
 @pytest.mark.parametrize(
-    ("document", "request_"),
+    "document",
     [
-        pytest.param(SMALLEST, {}, id="smallest"),
-        *(pytest.param(changed("clusters.0.api", api), {}, id=api) for api in ("central-v3", "central-v4", "central")),
-        pytest.param(USUAL, {}, id="usual"),
-        pytest.param(without_relays(ON_PREMISES), {}, id="on-premises"),
-        pytest.param({**SMALLEST, **NOW}, NOW, id="every-scope-key"),
-        pytest.param(SMALLEST, DR_RUN, id="request"),
+        pytest.param(SMALLEST, id="smallest"),
+        *(pytest.param(changed("clusters.0.api", api), id=api) for api in ("central-v3", "central-v4", "central")),
+        pytest.param(USUAL, id="usual"),
+        pytest.param(without_relays(ON_PREMISES), id="on-premises"),
+        pytest.param({**SMALLEST, "scope": EVERY_SCOPE_KEY}, id="every-scope-key"),
+        pytest.param({**SMALLEST, "policy": {"mode": "auto", "dr": {"mode": "auto"}}}, id="auto"),
+        pytest.param({**SMALLEST, "policy": {"switchCatalogZone": True, "fourEyes": True}}, id="zones-and-four-eyes"),
     ],
 )
-def test_what_runs_today(document: dict[str, Any], request_: dict[str, Any], mode: Mode) -> None:
-    check_available(profile(document), parse_request(json.dumps(request_).encode(), RunRequest), mode)
+def test_what_runs_today(document: dict[str, Any]) -> None:
+    check_available(profile(document))
+    assert not_available_in(profile(document)) == ()
 
 
 @pytest.mark.parametrize(
@@ -90,15 +76,7 @@ def test_what_a_profile_may_say_already_but_no_run_does(document: dict[str, Any]
     assert feature in str(error)
 
 
-def test_mode_auto_is_refused_with_what_to_ask_for_instead() -> None:
-    assert refused(SMALLEST, {}, Mode.AUTO).features == ("mode: auto (ask for mode review or report)",)
-
-
 def test_everything_is_told_at_once() -> None:
-    error = refused(ON_PREMISES, DR_RUN, Mode.AUTO)
-    assert error.features == (
-        "site.hosts (ddc2.corp.example).relay",
-        "clusters (hq).relay",
-        "mode: auto (ask for mode review or report)",
-    )
+    error = refused(ON_PREMISES)
+    assert error.features == ("site.hosts (ddc2.corp.example).relay", "clusters (hq).relay")
     assert "Profile hq cannot run in this version" in str(error)

@@ -15,11 +15,13 @@ from functions.shapes import (
     finding_shape,
     findings_csv,
     health_shape,
+    hold_shape,
     profile_shape,
     run_shape,
     time_text,
 )
 from shared.azure.finding_row import StoredCandidate, StoredFinding
+from shared.azure.holds import Hold
 from shared.model.citrix import Hosting, MachineId
 from shared.model.finding import Confidence, Evidence, FindingKind, Guard
 from shared.model.nutanix import PowerState, VmUuid
@@ -79,10 +81,13 @@ def test_a_run_that_has_just_been_asked_for() -> None:
     assert run_shape(RUN) == {
         "id": "r/1",
         "profile": "emea-vdi",
+        "siteId": None,
         "mode": "review",
         "status": "awaiting-review",
         "trigger": "http",
         "requestedBy": "ann@example.com",
+        "approvedBy": None,
+        "cancelledBy": None,
         "reason": None,
         "target": None,
         "settleSeconds": 0,
@@ -90,6 +95,7 @@ def test_a_run_that_has_just_been_asked_for() -> None:
         "limits": {"maxChanges": 200, "maxChangePercent": 25},
         "createdAt": TEXT,
         "startedAt": None,
+        "plannedAt": None,
         "endedAt": None,
         "notBefore": None,
         "progress": 0,
@@ -147,6 +153,19 @@ def test_a_dr_run_says_how_long_it_settles_and_since_when_jobs_count() -> None:
     assert (shape["incidentStart"], shape["notBefore"]) == ("2026-11-22T03:30:00.000Z", TEXT)
 
 
+def test_a_run_says_when_it_was_planned_for_which_site_and_who_decided() -> None:
+    shape = run_shape(replace(RUN, planned_at=AT, site_id="s-1", approved_by="ada", cancelled_by="otto"))
+    assert (shape["plannedAt"], shape["siteId"]) == (TEXT, "s-1")
+    assert (shape["approvedBy"], shape["cancelledBy"]) == ("ada", "otto")
+
+
+def test_a_hold() -> None:
+    until = datetime(2026, 11, 23, 3, tzinfo=UTC)
+    shape = {"until": "2026-11-23T03:00:00.000Z", "by": "ann", "at": TEXT, "reason": None}
+    assert hold_shape(Hold(until, "ann", AT)) == shape
+    assert hold_shape(Hold(until, "ann", AT, "DR drill")) == {**shape, "reason": "DR drill"}
+
+
 def test_a_remap() -> None:
     assert finding_shape(REMAP) == {
         "machine": {
@@ -183,7 +202,7 @@ def test_an_event_names_a_machine_only_where_it_is_about_one() -> None:
 def test_a_good_profile_is_shown_as_it_is_written() -> None:
     shape = profile_shape(parse_profile(json.dumps(SMALLEST), file="p.json"))
     assert (shape["name"], shape["file"], shape["valid"], shape["errors"]) == ("emea", "p.json", True, [])
-    assert shape["schedule"] is False
+    assert (shape["schedule"], shape["hold"]) == (False, None)
     assert shape["notAvailableYet"] == []
     assert shape["profile"]["site"] == SMALLEST["site"]
     assert shape["profile"]["clusters"][0]["hostingConnection"] == "Nutanix AHV Paris"
@@ -193,6 +212,12 @@ def test_a_profile_that_is_written_ahead_says_what_no_run_does_yet() -> None:
     shape = profile_shape(parse_profile(json.dumps(ON_PREMISES), file="p.json"))
     assert shape["valid"] is True
     assert "clusters (hq).relay" in shape["notAvailableYet"]
+
+
+def test_a_profile_shows_the_hold_of_its_schedule() -> None:
+    hold = Hold(AT, "ann", AT, "DR drill")
+    for text in (json.dumps(SMALLEST), "{"):
+        assert profile_shape(parse_profile(text, file="p.json"), hold)["hold"] == hold_shape(hold)
 
 
 def test_a_broken_profile_shows_its_errors_and_nothing_of_its_text() -> None:

@@ -103,6 +103,9 @@ def apart(result: Result) -> str:
     """What Realign asked in the laps that count, by route, and the laps that do not count."""
     lines = [f"{each.name}: {each.seconds:.2f} s" for each in result.counted]
     lines += outside(result.counted)
+    for lap in result.counted:
+        if lap.seconds < lap.notes["whole"]:
+            lines.append(f"not counted: {lap.name} after the last verified: {lap.notes['whole'] - lap.seconds:.2f} s")
     for lap in result.apart:
         lines.append(f"not counted: {lap.name}: {lap.citrix} calls to Citrix, {lap.seconds:.2f} s")
     return "\n".join(lines)

@@ -1,7 +1,8 @@
 """Realign as a contender: a run in mode review, planned, approved as a whole, applied and verified.
 
 The use cases run on real storage, driven by their own queue: a message is taken, its step is done, and that is a lap.
-So a lap begins when its message is dequeued, and polling the queue is in none.
+So a lap begins when its message is dequeued, and polling the queue is in none. The last lap of apply ends when the last
+row became ``verified``, as its time stamp in the table says; storage runs on the same clock.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ import base64
 import os
 import time
 from collections import Counter
+from datetime import UTC, datetime
 
 from azure.data.tables import TableServiceClient
 from azure.storage.queue import QueueClient
 
 from shared.azure.storage import QUEUE_VERSION, WORK_QUEUE
-from shared.azure.work_queue import WorkItem
+from shared.azure.work_queue import WorkItem, WorkStep
 from shared.model.run import RemapState, RunId, RunStatus
 from shared.runs.access import Caller, Role
 from shared.runs.request import RunRequest
@@ -58,6 +60,7 @@ class _Worker:
         # msal reads these itself
         os.environ.update({name: place.environ[name] for name in ("IDENTITY_ENDPOINT", "IDENTITY_HEADER")})
         self._timekeeper = timekeeper
+        self._environ = place.environ
         self._resources = Resources(place.environ)
         account = place.environ["AzureWebJobsStorage"]
         self._queue = QueueClient.from_connection_string(account, WORK_QUEUE, api_version=QUEUE_VERSION)
@@ -77,11 +80,14 @@ class _Worker:
 
     def schedule(self) -> None:
         before = self._rows()
+        # A process that has read the clusters just now would use that listing again.
+        self._resources.close()
+        self._resources = Resources(self._environ)
         (run_id,) = start_scheduled(self._resources)
         self._work_off(run_id, SCHEDULED)
         self._expect(run_id, RunStatus.COMPLETED)
-        new = Counter(table for table, _, _ in self._rows() - before)
-        self._timekeeper.lap(ROWS, 0.0, rows=dict(new))
+        new = sorted(self._rows() - before)
+        self._timekeeper.lap(ROWS, 0.0, rows=[f"{table} {partition} {row}" for table, partition, row in new])
 
     def _approve(self, run_id: RunId) -> None:
         seen = self._resources.runs.get(run_id).value.fingerprint
@@ -100,12 +106,26 @@ class _Worker:
                 time.sleep(POLL_SECONDS)
                 continue
             body = base64.b64decode(message.content)
-            began = time.perf_counter()
+            step = WorkItem.from_json(body).step
+            began, dequeued = time.perf_counter(), datetime.now(UTC)
             do_work(self._resources, body)
-            seconds = time.perf_counter() - began
+            whole = time.perf_counter() - began
             self._queue.delete_message(message)
+            verified = self._last_verified(run_id) if step is WorkStep.APPLY else None
+            seconds = whole if verified is None else (verified - dequeued).total_seconds()
             sizes = [len(batch.machines) for batch in self._resources.batches.of(run_id)]
-            self._timekeeper.lap(prefix + WorkItem.from_json(body).step.value, seconds, batches=sizes)
+            self._timekeeper.lap(prefix + step.value, seconds, whole=whole, batches=sizes)
+
+    def _last_verified(self, run_id: RunId) -> datetime | None:
+        """None for a run that is still being applied: a further message goes on with it."""
+        if self._resources.runs.get(run_id).value.status is RunStatus.APPLYING:
+            return None
+        rows = self._tables.get_table_client("remaps").query_entities(
+            "PartitionKey eq @run and state eq @verified",
+            parameters={"run": run_id, "verified": RemapState.VERIFIED.value},
+            select=["RowKey", "Timestamp"],
+        )
+        return max(stamp for row in rows if (stamp := row.metadata["timestamp"]) is not None)
 
     def _expect(self, run_id: RunId, status: RunStatus) -> None:
         run = self._resources.runs.get(run_id).value
