@@ -46,6 +46,8 @@ from shared.runs.written import WrittenConnections
 SEND_SECONDS = 300.0  # from the step's beginning: a step may work for ten minutes, and what was sent is followed
 LEAST_SEND_SECONDS = 45.0
 
+_THROUGH = frozenset({RemapState.APPLIED, RemapState.VERIFIED, RemapState.FAILED, RemapState.SUPERSEDED})
+
 log = logging.getLogger(__name__)
 
 
@@ -95,6 +97,7 @@ class _Applying:
         # empty: all that are approved
         self.selected = frozenset(MachineId(name) for name in names) if names else None
         self._row_guard = threading.Lock()
+        self._followed = 0
 
     def prepared(self) -> tuple[Site, Mapping[MachineId, Hosting]]:
         """The site as it is now, and what is to be written: everything was looked at again."""
@@ -197,6 +200,7 @@ class _Applying:
             check=self.check,
             stop=lambda: self.record.run.cancelled_by is not None or time.monotonic() >= take_until,
             before=self._before,
+            undo=self._undo,
             after=self._after,
         )
 
@@ -213,10 +217,13 @@ class _Applying:
     def _before(self, machines: Sequence[MachineId]) -> None:
         self.rows.move(replace(self.rows[m], state=RemapState.APPLYING, sent=True, error=None) for m in machines)
 
+    def _undo(self, machines: Sequence[MachineId]) -> None:
+        self.rows.move(replace(self.rows[m], state=RemapState.APPROVED, sent=False) for m in machines)
+
     def _after(self, outcomes: Mapping[MachineId, Outcome]) -> None:
-        done = [machine for machine, outcome in outcomes.items() if outcome.told is Told.DONE]
-        self.rows.move_to(RemapState.APPLIED, dict.fromkeys(done))
+        # what Citrix reports is no state of a remap yet: the read-back, which comes soon, settles all of them at once
         with self._row_guard:
+            self._followed += sum(outcome.told is not Told.KEPT for outcome in outcomes.values())
             self.record.write(progress=self.progress(), states=self.rows.counts())
 
     def verified(self, site: Site, outcomes: Mapping[MachineId, Outcome]) -> None:
@@ -274,10 +281,10 @@ class _Applying:
     def progress(self) -> int:
         """Of 100; the last part is for reading back and for the connections."""
         among = [r for r in self.rows.every() if self.selected is None or r.machine in self.selected]
-        through = {RemapState.APPLIED, RemapState.VERIFIED, RemapState.FAILED, RemapState.SUPERSEDED}
-        done = sum(remap.state in through for remap in among)
+        done = sum(remap.state in _THROUGH for remap in among)
         waiting = sum(remap.state in (RemapState.APPROVED, RemapState.APPLYING) for remap in among)
-        return 5 + 85 * done // max(1, done + waiting)
+        through = done + min(self._followed, waiting)
+        return 5 + 85 * through // max(1, done + waiting)
 
 
 def _said(outcome: Outcome | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from shared.errors import NotWaiting
-from shared.model.run import Event, Run, RunId, RunStatus
+from shared.model.run import Event, RemapState, Run, RunId, RunStatus
 from shared.runs.access import Caller
 from shared.runs.resources import Resources
 from shared.runs.review import change_run
@@ -39,5 +39,12 @@ def stopped(resources: Resources, run: Run, by: str) -> Run:
         ended_at=resources.now(),
         not_before=None,
         progress=100,
-        error=f"{asked.cancelled_by} cancelled it before anything was written.",
+        error=_told(asked),
     )
+
+
+def _told(run: Run) -> str:
+    decided = (RemapState.PROPOSED, RemapState.APPROVED, RemapState.REJECTED)
+    if any(number for state, number in run.states.items() if state not in decided):
+        return f"{run.cancelled_by} cancelled it; what was applied until then stays."
+    return f"{run.cancelled_by} cancelled it before anything was written."

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from shared.model.citrix import Hosting
-from shared.model.remap import DepartedVm
+from shared.model.remap import DepartedVm, Remap
 from shared.model.run import Run
 from shared.runs.resources import Resources
 
 
-def keep_departures(resources: Resources, run: Run, left: Iterable[Hosting], taken: Iterable[Hosting]) -> None:
-    """Machines have ``left`` these places and have ``taken`` those. Safe to repeat. Raises ``StorageError``."""
+def keep_departures(resources: Resources, run: Run, verified: Collection[Remap]) -> None:
+    """``verified`` are all such remaps of the run as it is now. Safe to repeat. Raises ``StorageError``."""
     if run.site_id is None:
         return
-    in_use = _vms(taken)
-    known = resources.departed.of(run.site_id)
-    resources.departed.remove(run.site_id, known & in_use)
-    resources.departed.add(run.site_id, _vms(left) - in_use - known, run.id, resources.now())
+    left = _vms(remap.before for remap in verified) - _vms(remap.after for remap in verified)
+    resources.departed.put(run.site_id, run.id, left)
 
 
 def _vms(places: Iterable[Hosting]) -> frozenset[DepartedVm]:

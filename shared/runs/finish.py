@@ -42,7 +42,7 @@ def finish_apply(
     run, policy = record.run, profile.policy
     verified = rows.of({RemapState.VERIFIED}, selected)
     connections = WrittenConnections(resources.inputs, run).all() if run.writing_since is not None else {}
-    keep_departures(resources, run, [r.before for r in verified], [r.after for r in verified])
+    keep_departures(resources, run, rows.of({RemapState.VERIFIED}))
     if run.cancelled_by is not None:
         text = f"{run.cancelled_by} cancelled the run before it was written."
         rows.move_to(RemapState.SUPERSEDED, {remap.machine: text for remap in rows.of({RemapState.APPROVED})})

@@ -223,7 +223,8 @@ def _named(machines: Sequence[str]) -> str:
 
 def _tell(resources: Resources, run: Run, caller: Caller, action: str, number: int, request: ReviewRequest) -> None:
     comment = f" Comment: {request.comment}" if request.comment else ""
-    detail = f"{number} remaps of the plan {request.fingerprint} {action}.{comment}"
+    remaps = "1 remap" if number == 1 else f"{number} remaps"
+    detail = f"{remaps} of the plan {request.fingerprint} {action}.{comment}"
     now = resources.now()
     events = [Event(now, caller.name, action, detail)]
     named = (request.machines or ())[:MOST_TOLD]

@@ -142,6 +142,7 @@ class _RollingBack:
             check=self.check,
             stop=lambda: time.monotonic() >= take_until,
             before=lambda machines: None,
+            undo=lambda machines: None,
             after=lambda outcomes: None,
         )
 
@@ -199,8 +200,7 @@ class _RollingBack:
     def finish(self, *, reset: bool) -> None:
         """Reset the connections that machines went back to, move catalogs back, and bring the run to its rest."""
         resources, record, run = self.resources, self.record, self.record.run
-        restored = self.rows.of({RemapState.ROLLED_BACK})
-        keep_departures(resources, run, [], [remap.before for remap in restored])
+        keep_departures(resources, run, self.rows.of({RemapState.VERIFIED}))
         counts = self.rows.counts()
         record.step("rollback", "done", self.rows.told(), states=counts)
         connections = self.written.all() if run.writing_since is not None else {}

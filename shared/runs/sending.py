@@ -56,8 +56,8 @@ class Outcome:
 @dataclass(frozen=True, slots=True)
 class Sending:
     """What sending needs besides the changes. ``check`` raises where this worker may no longer write; ``stop`` is
-    asked between batches; ``before`` hears which machines are about to be sent, ``after`` what became of them: both
-    are called by several threads.
+    asked between batches; ``before`` hears which machines are about to be sent, ``after`` what became of them, and
+    ``undo`` which of them were not sent after all: all three are called by several threads.
     """
 
     writer: SiteWriter
@@ -69,6 +69,7 @@ class Sending:
     check: Callable[[], None]
     stop: Callable[[], bool]
     before: Callable[[Sequence[MachineId]], None]
+    undo: Callable[[Sequence[MachineId]], None]
     after: Callable[[Mapping[MachineId, Outcome]], None]
 
 
@@ -99,7 +100,7 @@ class _Round:
 
     def run(self) -> dict[MachineId, Outcome]:
         in_batches = self._s.writer.takes_batches()
-        # more lanes than may be under way: while some wait for Citrix, others note what became of their batch
+        # more lanes than may be under way: while some wait for Citrix, others note what was done or is to be done next
         with ThreadPoolExecutor(2 * MOST_AT_ONCE, thread_name_prefix="send") as pool:
             lanes = [pool.submit(self._lane, in_batches) for _ in range(2 * MOST_AT_ONCE)]
         for lane in lanes:
@@ -111,14 +112,10 @@ class _Round:
 
     def _lane(self, in_batches: bool) -> None:
         try:
-            while True:
-                with self._pacing.turn():
-                    changes = self._take(in_batches)
-                    if not changes:
-                        return
-                    told = self._sent(changes, in_batches)
+            while changes := self._take(in_batches):
+                told = self._in_batch(changes) if in_batches else self._one_by_one(changes)
                 machines = [change.machine for change in changes]
-                outcomes = dict.fromkeys(machines, _NOT_TOLD) | dict(told())
+                outcomes = dict.fromkeys(machines, _NOT_TOLD) | dict(told)
                 self._outcomes |= outcomes
                 self._s.after(outcomes)
         except BaseException:
@@ -132,17 +129,25 @@ class _Round:
             size = self._sizes.next() if in_batches else ALONE_AT_ONCE
             return [self._waiting.popleft() for _ in range(min(size, len(self._waiting)))]
 
-    def _sent(self, changes: list[Change], in_batches: bool) -> Callable[[], Mapping[MachineId, Outcome]]:
-        """Send the changes and wait until nothing of them is under way; what was told comes with a call."""
+    def _in_batch(self, changes: list[Change]) -> Mapping[MachineId, Outcome]:
+        """Make the batch known, wait for its turn, and follow it until nothing of it is under way."""
         self._s.check()
         machines = [change.machine for change in changes]
-        if in_batches:
-            batch = self._begun(machines)
-            self._s.before(machines)
-            return self._followed(batch, changes)
+        batch = self._begun(machines)
         self._s.before(machines)
-        alone = {change.machine: send_alone(self._s, change) for change in changes}
-        return lambda: alone
+        with self._pacing.turn():
+            if self._over or self._s.stop():
+                self._ended(batch)
+                self._s.undo(machines)
+                return _all(machines, self._no_right or Outcome(Told.KEPT))
+            told = self._followed(batch, changes)
+        return told()
+
+    def _one_by_one(self, changes: list[Change]) -> Mapping[MachineId, Outcome]:
+        with self._pacing.turn():
+            self._s.check()
+            self._s.before([change.machine for change in changes])
+            return {change.machine: send_alone(self._s, change) for change in changes}
 
     def _begun(self, machines: Sequence[MachineId]) -> Batch:
         with self._guard:

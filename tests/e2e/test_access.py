@@ -35,7 +35,7 @@ ROUTES = {
     ("GET", "/api/runs/{run}/events"): READER | {"malformed": 401},
     ("POST", "/api/runs/{run}/approve"): APPROVER,
     ("POST", "/api/runs/{run}/reject"): APPROVER,
-    ("POST", "/api/runs/{run}/resolve"): APPROVER,
+    ("POST", "/api/runs/{run}/resolve"): APPROVER | {"approver": 404},
     ("POST", "/api/runs/{run}/apply"): APPROVER,
     ("POST", "/api/runs/{run}/rollback"): APPROVER,
     ("POST", "/api/runs/{run}/cancel"): CANCEL,
@@ -187,10 +187,10 @@ def test_a_page_of_another_site_starts_nothing(app: App, site: str) -> None:
 
 @pytest.mark.parametrize("headers", [{"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.example"}])
 def test_a_page_of_another_site_decides_nothing(app: App, run_id: str, headers: dict[str, str]) -> None:
-    for (method, path), by_caller in ROUTES.items():
-        if by_caller in (APPROVER, CANCEL, HOLD):
-            place = path.format(profile=app.name, run=run_id)
-            body = BODIES.get(path.rpartition("/")[2], {})
+    for method, path in ROUTES:
+        last = path.rpartition("/")[2]
+        if last in ("approve", "reject", "resolve", "apply", "rollback", "cancel", "hold"):
+            place, body = path.format(profile=app.name, run=run_id), BODIES.get(last, {})
             answer = app.api.call(method, place, role="Approver", headers=headers, json=body)
             assert answer.status_code == 403, path
             assert "another site" in answer.json()["detail"]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from shared.azure.lock import Lock
+from shared.azure.lock import Lock, LockKind
 from shared.model.run import RunId
 from shared.runs.resources import Resources
 from tests.e2e.client import Json, eventually, principal
@@ -30,7 +30,7 @@ def locked(app: App, profile: str) -> Iterator[str]:
     """While another run works on the profile none of its runs is planned; the id of that run."""
     holder = RunId("0" * 23)
     now = datetime.now(UTC)
-    lock = Resources(app.sandbox.environ).locks.acquire(profile, holder, "a test", now)
+    lock = Resources(app.sandbox.environ).locks.acquire(LockKind.PROFILE, profile, holder, "a test", now)
     assert isinstance(lock, Lock)
     with lock:
         yield holder
@@ -238,7 +238,6 @@ LATER_PROFILES: dict[str, Callable[[App], Json]] = {
     "site.hosts (ddc1.corp.example).relay": lambda app: {
         "site": {"kind": "cvad", "hosts": [RELAYED], "credential": "citrix-cvad"}
     },
-    "mode: auto": lambda app: {"policy": {"mode": "auto"}},
 }
 
 
@@ -253,13 +252,19 @@ def test_a_profile_that_needs_a_later_version_is_refused(app: App, feature: str)
     assert count(app, profile) == 0
 
 
-def test_mode_auto_is_refused_for_everybody(app: App) -> None:
-    check_problem(app.api.start(app.name, {"mode": "auto"}), 403, "not-allowed")
-    problem = check_problem(app.api.start(app.name, {"mode": "auto"}, role="Approver"), 409, "not-available-yet")
-    assert "mode: auto" in problem["features"][0]
-    disaster = app.add_profile("auto-disaster", policy={"dr": {"mode": "auto"}})
-    check_problem(app.api.start(disaster, {"target": "amsterdam"}), 409, "not-available-yet")
-    assert app.api.run(disaster, {"target": "amsterdam", "mode": "review"})["status"] == "awaiting-review"
+def test_mode_auto_is_the_policys_or_an_approvers(app: App) -> None:
+    profile = app.add_profile("auto-disaster", policy={"dr": {"mode": "auto"}})
+    with locked(app, profile):
+        check_problem(app.api.start(profile, {"mode": "auto"}), 403, "not-allowed")
+        check_problem(app.api.hook("POST", json={"profile": profile, "mode": "auto"}), 403, "not-allowed")
+        started = [
+            app.api.start(profile, {"mode": "auto"}, role="Approver"),
+            app.api.start(profile, {"target": "amsterdam"}),
+            app.api.hook("POST", json={"profile": profile, "target": "amsterdam", "mode": "auto"}),
+        ]
+        for answer in started:
+            assert (answer.status_code, answer.json()["mode"]) == (202, "auto")
+            assert app.api.cancel(answer.json()["id"])["status"] == "cancelled"
 
 
 def names_of(app: App, run: Json) -> set[str]:
