@@ -1,7 +1,7 @@
-"""``python -m sandbox demo``: a protection-domain activation, from drift to findings that stand for review.
+"""``python -m sandbox demo``: a protection-domain activation, from drift to verified, and back again.
 
-It plays the scenario on the real function app behind the local host, over HTTP as an orchestrator would, and compares
-what the app found with what the scenario says is right.
+It plays the scenario on the real function app behind the local host, over HTTP as an orchestrator and an approver
+would, and compares what the app found, and what Citrix has in the end, with what the scenario says is right.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import shutil
 import signal
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import requests
@@ -30,6 +30,7 @@ SCENARIO = "activation-old-cluster-dead"
 FOLDER = ROOT / ".demo"
 RUN_SECONDS = 120.0
 LATENCY_SECONDS = 0.15  # so that the progress can be seen
+AT_WORK = ("queued", "planning", "applying", "rolling-back")
 
 _STYLES = {"remap": "green", "aligned": "dim", "excluded": "dim", "unknown": "yellow"}
 Json = dict[str, Any]
@@ -40,7 +41,7 @@ class DemoFailed(Exception):
 
 
 def main(args: argparse.Namespace) -> int:
-    """Play the demo; 0 if every finding is the scenario's."""
+    """Play the demo; 0 if all that is found, written and taken back is the scenario's."""
     console = Console(highlight=False, soft_wrap=True)
     # SIGTERM ends it as Ctrl-C does, so that nothing is left running then either
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -68,20 +69,26 @@ def _play(console: Console, scenario: Scenario, port: int) -> None:
         sandbox.start()
     try:
         with HostProcess(sandbox.environ, port=port) as host:
-            client = _Client(host.url, "Olive Operator", "Realign.Operator")
-            run = _run(console, client, scenario)
-            findings = client.get(f"/api/runs/{run['id']}/remaps?limit=1000")["items"]
+            operator = _Client(host.url, "Olive Operator", "Realign.Operator")
+            approver = _Client(host.url, "Ada Approver", "Realign.Approver")
+            path = f"/api/profiles/{scenario.profile_name}/runs"
+            run = _until_rest(console, operator, operator.say(console, path, scenario.run))
+            findings = operator.get(f"/api/runs/{run['id']}/remaps?limit=1000")["items"]
             csv_file = FOLDER / "findings.csv"
-            csv_file.write_bytes(client.content(f"/api/runs/{run['id']}/remaps.csv"))
+            csv_file.write_bytes(operator.content(f"/api/runs/{run['id']}/remaps.csv"))
+            _show(console, run, findings)
+            _compare(console, run, findings, sandbox)
+            _apply(console, approver, run, sandbox)
+            _roll_back(console, approver, run, sandbox)
+            _story(console, operator, run)
     finally:
         sandbox.stop()
-    _show(console, run, findings)
-    _compare(console, run, findings, sandbox)
     console.print(
-        f"The findings stand in Table Storage: table [b]remaps[/b], partition [b]{run['id']}[/b], kept by Azurite in "
-        f"{storage.relative_to(ROOT)}/ ; as CSV in {csv_file.relative_to(ROOT)} ."
+        f"All of it stands in Table Storage: tables [b]runs[/b], [b]remaps[/b] and [b]events[/b], partition "
+        f"[b]{run['id']}[/b], kept by Azurite in {storage.relative_to(ROOT)}/ ; the findings as CSV in "
+        f"{csv_file.relative_to(ROOT)} ."
     )
-    console.print("Nothing was written to Citrix: a person reviews the remaps first. Nothing is left running.")
+    console.print("Nothing is left running.")
 
 
 class _Client:
@@ -106,6 +113,10 @@ class _Client:
         document: Json = self._answer("POST", path, body).json()
         return document
 
+    def say(self, console: Console, path: str, body: Mapping[str, Any]) -> Json:
+        console.print(f"POST {path}  {json.dumps(body)}", markup=False)
+        return self.post(path, body)
+
     def _answer(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> requests.Response:
         answer = self._session.request(method, self._url + path, json=body, timeout=30)
         if answer.status_code >= 400:
@@ -113,17 +124,14 @@ class _Client:
         return answer
 
 
-def _run(console: Console, client: _Client, scenario: Scenario) -> Json:
-    path = f"/api/profiles/{scenario.profile_name}/runs"
-    console.print(f"POST {path}  {json.dumps(scenario.run)}")
-    run = client.post(path, scenario.run)
+def _until_rest(console: Console, client: _Client, run: Json) -> Json:
     bar = Progress(
         TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn()
     )
     with bar:
         task = bar.add_task(run["status"], total=100)
         ends = time.monotonic() + RUN_SECONDS
-        while run["status"] in ("queued", "planning"):
+        while run["status"] in AT_WORK:
             if time.monotonic() > ends:
                 raise DemoFailed(f"run {run['id']} is still {run['status']} after {RUN_SECONDS:.0f} s")
             time.sleep(0.1)
@@ -132,6 +140,69 @@ def _run(console: Console, client: _Client, scenario: Scenario) -> Json:
     if run["error"]:
         raise DemoFailed(run["error"])
     return run
+
+
+def _apply(console: Console, approver: _Client, run: Json, sandbox: Sandbox) -> None:
+    """Approve the whole plan, and see that Citrix has what it says."""
+    console.print()
+    body = {"all": True, "fingerprint": run["fingerprint"], "comment": "The site is down."}
+    applied = _until_rest(console, approver, approver.say(console, f"{run['links']['self']}/approve", body))
+    _steps(console, applied, since=run)
+    right = {
+        machine: (expected.to_connection, expected.to_uuid)
+        for machine, expected in sandbox.expected.items()
+        if expected.finding == "remap"
+    }
+    _check(applied, "completed", {"verified": len(right)}, _in_citrix(sandbox, right), right)
+    console.print(f"Citrix has the right hosting connection and VM for all {len(right)} machines.")
+
+
+def _roll_back(console: Console, approver: _Client, run: Json, sandbox: Sandbox) -> None:
+    """Take it back, and see that Citrix has what it had."""
+    console.print()
+    before = {
+        each["machine"]["id"]: (each["from"]["hostingConnection"], each["from"]["hostedMachineId"])
+        for each in approver.get(f"/api/runs/{run['id']}/remaps?state=verified&limit=1000")["items"]
+    }
+    applied = approver.get(run["links"]["self"])
+    body = {"comment": "The drill is over."}
+    back = _until_rest(console, approver, approver.say(console, f"{run['links']['self']}/rollback", body))
+    _steps(console, back, since=applied)
+    _check(back, "rolled-back", {"rolled-back": len(before)}, _in_citrix(sandbox, before), before)
+    console.print(f"Citrix has again what it had before the run, for all {len(before)} machines.")
+
+
+def _in_citrix(sandbox: Sandbox, machines: Iterable[str]) -> dict[str, tuple[str | None, str | None]]:
+    """Hosting connection and hosted machine id, as the simulated Citrix has them."""
+    site = sandbox.world.site
+    records = {machine: site.machines[machine] for machine in machines}
+    return {
+        machine: (site.connections[record.connection_id].name, record.hosted_machine_id)
+        for machine, record in records.items()
+        if record.connection_id is not None
+    }
+
+
+def _check(run: Json, status: str, states: Json, found: Mapping[str, Any], right: Mapping[str, Any]) -> None:
+    if (run["status"], run["counts"]["states"]) != (status, states):
+        raise DemoFailed(f"the run is {run['status']} with {run['counts']['states']}, not {status} with {states}")
+    if found != right:
+        wrong = sum(found.get(machine) != value for machine, value in right.items())
+        raise DemoFailed(f"Citrix has other values than it should for {wrong} machines")
+
+
+def _steps(console: Console, run: Json, since: Json) -> None:
+    for step in run["steps"][len(since["steps"]) :]:
+        console.print(f"  {step['name']:<14} {step['status']:<8} {step['detail']}", markup=False)
+    console.print(f"The run is [b]{run['status']}[/b].")
+
+
+def _story(console: Console, client: _Client, run: Json) -> None:
+    console.print()
+    for event in client.get(f"{run['links']['events']}?limit=1000")["items"]:
+        console.print(
+            f"  {event['at'][11:19]}  {event['actor']:<16} {event['action']:<20} {event['detail']}", markup=False
+        )
 
 
 def _show(console: Console, run: Json, findings: list[Json]) -> None:

@@ -35,10 +35,14 @@ class Departed:
         for row in self._table.query(f"PartitionKey eq {quoted(_partition(site_id))} and {old}", select=["RowKey"]):
             self._table.delete(_partition(site_id), row.values["RowKey"])
 
-    def of(self, site_id: str) -> frozenset[DepartedVm]:
-        rows = self._table.query(f"PartitionKey eq {quoted(_partition(site_id))}", select=["vms"])
+    def of(self, site_id: str, but: RunId | None = None) -> frozenset[DepartedVm]:
+        """What all runs of a site left, without the run ``but``: what it has begun must not stand in its own way."""
+        rows = self._table.query(f"PartitionKey eq {quoted(_partition(site_id))}", select=["RowKey", "vms"])
         return frozenset(
-            DepartedVm(connection, VmUuid(uuid)) for row in rows for connection, uuid in json.loads(row.values["vms"])
+            DepartedVm(connection, VmUuid(uuid))
+            for row in rows
+            if but is None or row.values["RowKey"].partition(":")[0] != but
+            for connection, uuid in json.loads(row.values["vms"])
         )
 
 

@@ -66,9 +66,9 @@ class Runs:
         check_run_move(read.value.status, run.status)
         at_work = run.status in ACTIVE
         pointer = None
-        if at_work:
+        if at_work and read.value.status not in ACTIVE:
             self._table.put(_pointer(_ACTIVE_PARTITION, run.id))
-        else:
+        elif not at_work:
             # Read before the main row is written: a run that goes back to work meanwhile renews the pointer.
             pointer = self._table.get(_ACTIVE_PARTITION, run.id)
         row = run_to_row(run)

@@ -5,7 +5,6 @@ How a token is asked for differs between Citrix Cloud and a Delivery Controller;
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import Protocol
 import requests
 from requests.auth import AuthBase
 
+from shared.citrix.token_memory import Held, TokenCell
 from shared.errors import CitrixError
 from shared.http import Deadline, Limits
 
@@ -49,17 +49,12 @@ def _sign_in_limits() -> Limits:
     return Limits(Deadline.after(SIGN_IN_SECONDS))
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
-    header: str = field(repr=False)
-    renew_at: float
-
-
 class BearerToken(AuthBase):
     """Puts ``CWSAuth bearer=`` on requests, with one token for all threads that share this object.
 
     A credential that was refused is not tried again by this object: Windows accounts get locked, and several
-    threads read a site. ``limits`` bound a sign-in that a request asks for; ``clock`` is monotonic, in seconds.
+    threads read a site. ``limits`` bound a sign-in that a request asks for; ``clock`` is monotonic, in seconds; a
+    ``cell`` shares the token with other clients of the process.
     """
 
     def __init__(
@@ -68,12 +63,12 @@ class BearerToken(AuthBase):
         *,
         limits: Callable[[], Limits] = _sign_in_limits,
         clock: Callable[[], float] = time.monotonic,
+        cell: TokenCell | None = None,
     ) -> None:
         self._sign_in = sign_in
         self._limits = limits
         self._clock = clock
-        self._lock = threading.Lock()
-        self._held: _Held | None = None
+        self._cell = cell or TokenCell()
         self._refusal: CitrixError | None = None
 
     @property
@@ -84,7 +79,7 @@ class BearerToken(AuthBase):
     @property
     def hidden(self) -> tuple[str, ...]:
         """What no message may show: the credential, and the token in use."""
-        held = self._held  # without the lock: a sign-in that fails holds it
+        held = self._cell.held  # without the lock: a sign-in that fails holds it
         return self._sign_in.hidden if held is None else (*self._sign_in.hidden, held.header.removeprefix(SCHEME))
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -108,19 +103,21 @@ class BearerToken(AuthBase):
 
     def renew_bearer(self, refused: str) -> None:
         """``renew`` for a token that an item of a batch carried."""
-        with self._lock:
-            if self._held is not None and self._held.header == f"{SCHEME}{refused}":
-                self._held = None
+        cell = self._cell
+        with cell.lock:
+            if cell.held is not None and cell.held.header == f"{SCHEME}{refused}":
+                cell.held = None
 
-    def _current(self, limits: Limits | None) -> _Held:
-        with self._lock:
+    def _current(self, limits: Limits | None) -> Held:
+        cell = self._cell
+        with cell.lock:
             if self._refusal is not None:
                 raise self._refusal
-            if self._held is None or self._clock() >= self._held.renew_at:
-                self._held = self._asked_for(limits or self._limits())
-            return self._held
+            if cell.held is None or self._clock() >= cell.held.renew_at:
+                cell.held = self._asked_for(limits or self._limits())
+            return cell.held
 
-    def _asked_for(self, limits: Limits) -> _Held:
+    def _asked_for(self, limits: Limits) -> Held:
         began = self._clock()
         try:
             issued = self._sign_in.sign_in(limits)
@@ -129,4 +126,4 @@ class BearerToken(AuthBase):
                 self._refusal = error
             raise
         early = min(RENEW_BEFORE, issued.lifetime / 2)
-        return _Held(f"{SCHEME}{issued.token}", began + issued.lifetime - early)
+        return Held(f"{SCHEME}{issued.token}", began + issued.lifetime - early)

@@ -36,3 +36,4 @@ class Caller:
 SCHEDULE = Caller("schedule", Role.OPERATOR)
 FUNCTION_KEY = Caller("function-key", Role.OPERATOR)
 SERVICE = Caller("realign", Role.OPERATOR)
+OWN_NAMES = frozenset({SCHEDULE.name, FUNCTION_KEY.name, SERVICE.name})

@@ -114,6 +114,7 @@ class _Applying:
             self.resources,
             run,
             lambda done, total: None,
+            profile=self.profile,
             keyring=self.keyring,
             read_site=partial(read_site, self.writer.site),
         )
@@ -173,12 +174,11 @@ class _Applying:
         run = self.record.run
         written = WrittenConnections(self.resources.inputs, run)
         written.add(going.values())
-        if run.writing_since is None:
-            # through the row's etag: a DR run that cancels what has not begun to write sees this, or is seen
-            self.record.write(writing_since=self.resources.now())
+        # through the row's etag: a DR run that cancels what has not begun to write sees this, or is seen
+        since = run.writing_since or self.resources.now()
+        self.record.write(writing_since=since, progress=self.progress(), states=self.rows.counts())
         if self.record.run.cancelled_by is not None:
             return {machine: Outcome(Told.KEPT) for machine in going}
-        self.record.write(progress=self.progress(), states=self.rows.counts())
         changes = [Change(machine, hosting) for machine, hosting in going.items()]
         outcomes = send(self._sending(take_until), changes)
         refused = {

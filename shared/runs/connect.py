@@ -15,6 +15,7 @@ from shared.citrix.fail_over import SiteHosts
 from shared.citrix.on_premises_sign_in import OnPremisesSignIn, parse_windows_secret
 from shared.citrix.site import CitrixSite, read_limits
 from shared.citrix.token import BearerToken, SignIn
+from shared.citrix.token_memory import TokenKey
 from shared.citrix.wording import ON_PREMISES_CUSTOMER, on_premises_title
 from shared.citrix.writer import SiteWriter
 from shared.errors import NotAvailableYet
@@ -82,7 +83,8 @@ def citrix_hosts(
 
         def client(origin: str, bounds: Callable[[], Limits]) -> CitrixSite:
             sign_in = CarefulSignIn(way.sign_in(session, origin), places, account)
-            token = BearerToken(sign_in, limits=bounds)
+            whose = TokenKey(origin, way.customer_id, secret.name, secret.version)
+            token = BearerToken(sign_in, limits=bounds, cell=None if anew else resources.tokens.cell(whose))
             key = SiteKey(origin, way.customer_id, site.site_id, secret.name, secret.version)
             return CitrixSite(
                 session,

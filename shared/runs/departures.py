@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Sequence
 
-from shared.model.citrix import Hosting
-from shared.model.remap import DepartedVm, Remap
+from shared.model.remap import Remap
 from shared.model.run import Run
+from shared.planning.departed import vms_left
 from shared.runs.resources import Resources
 
 
-def keep_departures(resources: Resources, run: Run, verified: Collection[Remap]) -> None:
-    """``verified`` are all such remaps of the run as it is now. Safe to repeat. Raises ``StorageError``."""
-    if run.site_id is None:
-        return
-    left = _vms(remap.before for remap in verified) - _vms(remap.after for remap in verified)
-    resources.departed.put(run.site_id, run.id, left)
-
-
-def _vms(places: Iterable[Hosting]) -> frozenset[DepartedVm]:
-    return frozenset(
-        DepartedVm(place.connection, place.machine_id)
-        for place in places
-        if place.connection is not None and place.machine_id is not None
-    )
+def keep_departures(resources: Resources, run: Run, remaps: Sequence[Remap]) -> None:
+    """``remaps`` are all of the run, as they are now. Safe to repeat. Raises ``StorageError``."""
+    if run.site_id is not None:
+        resources.departed.put(run.site_id, run.id, vms_left(remaps))

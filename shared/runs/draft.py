@@ -42,15 +42,16 @@ def basis_of(
     run: Run,
     progress: Progress,
     *,
+    profile: Profile | None = None,
     keyring: Keyring | None = None,
     read_site: Callable[[], Site] | None = None,
 ) -> Basis:
     """Read what the run needs, or what has changed since it last looked. ``progress`` hears how many reads are done.
 
-    ``keyring`` and ``read_site`` are those of a worker that has them open already; then nothing that was read before
-    counts. Raises ``CitrixError`` or ``VaultError`` where the site cannot be read, and ``StorageError``.
+    ``profile``, ``keyring`` and ``read_site`` are those of a worker that has them already; then nothing that was read
+    before counts. Raises ``CitrixError`` or ``VaultError`` where the site cannot be read, and ``StorageError``.
     """
-    profile = kept_profile(resources, run.id)
+    profile = profile or kept_profile(resources, run.id)
     scopes = (profile.scope, *_asked_scopes(resources, run.id))
     wanted = Wanted(
         since=run.incident_start or run.created_at - LINEAGE_REACHES,
@@ -64,7 +65,7 @@ def basis_of(
         gathered = gather_again(resources, profile, keyring, wanted, before)
     else:
         gathered = gather(resources, profile, keyring, wanted, progress, read_site)
-    departed = resources.departed.of(gathered.site.id)
+    departed = resources.departed.of(gathered.site.id, but=run.id)
     return Basis(run, profile, scopes, keyring, wanted, gathered, departed)
 
 

@@ -10,8 +10,8 @@ from shared.azure.work_queue import WorkStep
 from shared.citrix.writer import SiteWriter
 from shared.model.citrix import MachineId
 from shared.model.remap import Remap
-from shared.model.run import Event, Mode, RemapState, Run, RunStatus
-from shared.profile import Profile
+from shared.model.run import Event, RemapState, Run, RunStatus
+from shared.profile import Policy, Profile
 from shared.runs.access import SERVICE
 from shared.runs.connections import reset_connections
 from shared.runs.departures import keep_departures
@@ -42,7 +42,7 @@ def finish_apply(
     run, policy = record.run, profile.policy
     verified = rows.of({RemapState.VERIFIED}, selected)
     connections = WrittenConnections(resources.inputs, run).all() if run.writing_since is not None else {}
-    keep_departures(resources, run, rows.of({RemapState.VERIFIED}))
+    keep_departures(resources, run, rows.every())
     if run.cancelled_by is not None:
         text = f"{run.cancelled_by} cancelled the run before it was written."
         rows.move_to(RemapState.SUPERSEDED, {remap.machine: text for remap in rows.of({RemapState.APPROVED})})
@@ -60,9 +60,13 @@ def finish_apply(
         record.step("move-zones", "done" if moved_well else "failed", said, progress=98)
         resources.events.append(run.id, Event(resources.now(), SERVICE.name, "move-zones", said))
     check()
+    if connections:
+        _send_later_steps(resources, run, policy)
     _rest(resources, record, rows, well=well)
-    if not connections:
-        return
+
+
+def _send_later_steps(resources: Resources, run: Run, policy: Policy) -> None:
+    """Before the run rests: nobody comes back to a run at rest, and a step that comes too early waits for it."""
     again = policy.reset_again_after_seconds
     if policy.reset_hosting_connection and again:
         resources.queue.send(run.id, WorkStep.RESET_AGAIN, delay_seconds=again)
@@ -71,6 +75,7 @@ def finish_apply(
 
 def _rest(resources: Resources, record: RunRecord, rows: RemapRows, *, well: bool) -> None:
     run, now = record.run, resources.now()
+    rows.reload()  # who approved at the very moment at which the run went to work was told no, and has left a mark
     status, error = status_after(run, rows.every(), well=well)
     who = f"Cancelled by {run.cancelled_by}. " if status is RunStatus.CANCELLED else ""
     resources.events.append(run.id, Event(now, SERVICE.name, status.value, f"{who}{rows.told()}"))
@@ -90,7 +95,7 @@ def status_after(run: Run, remaps: Collection[Remap], *, well: bool) -> tuple[Ru
     states = Counter(remap.state for remap in remaps)
     if run.cancelled_by is not None:
         return RunStatus.CANCELLED, f"{run.cancelled_by} cancelled it; what was applied until then stays."
-    waits = states[RemapState.APPROVED] or (run.mode is Mode.AUTO and states[RemapState.PROPOSED])
+    waits = states[RemapState.APPROVED] or (run.approved_by == SERVICE.name and states[RemapState.PROPOSED])
     if waits:
         return RunStatus.AWAITING_REVIEW, None
     bad = states[RemapState.FAILED] + states[RemapState.SUPERSEDED]

@@ -11,7 +11,7 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 from shared.azure.work_queue import WorkStep
@@ -33,6 +33,8 @@ from shared.runs.resources import Resources
 from shared.runs.settle import next_look
 
 log = logging.getLogger(__name__)
+
+TELL_EVERY = timedelta(seconds=1)
 
 _PLANNABLE = (RunStatus.QUEUED, RunStatus.PLANNING)
 
@@ -74,8 +76,14 @@ def _plan_locked(resources: Resources, record: RunRecord, check: Check) -> Next 
 
 
 def _plan(resources: Resources, record: RunRecord, check: Check) -> Next | None:
+    told_at = resources.now()
+
     def read(done: int, total: int) -> None:
-        record.write(progress=max(record.run.progress, 5 + 55 * done // total))
+        nonlocal told_at
+        now = resources.now()
+        if now - told_at >= TELL_EVERY:
+            record.write(progress=max(record.run.progress, 5 + 55 * done // total))
+            told_at = now
 
     basis = basis_of(resources, record.run, read)
     # before planning, which may fail: the clusters tell why
@@ -86,7 +94,6 @@ def _plan(resources: Resources, record: RunRecord, check: Check) -> Next | None:
         resources.settling.keep(record.run.id, basis.gathered)
         return _look_again(resources, record, awaited, again)
     plan = without_doubts(resources, basis, plan or plan_from(basis))
-    record.write(progress=70)
     run = record.run
     rows = (
         finding for finding in plan.findings if run.trigger != "schedule" or finding.kind is not FindingKind.ALIGNED

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 
 from shared.azure.remaps import Remaps
+from shared.azure.table import Versioned
 from shared.model.citrix import MachineId
 from shared.model.remap import Remap
 from shared.model.run import RemapState, RunId
@@ -21,7 +22,14 @@ class RemapRows:
         self._run_id = run_id
         self._check = check
         self._guard = threading.Lock()
-        self._rows = {row.value.machine: row for row in remaps.load(run_id)}
+        self._rows: dict[MachineId, Versioned[Remap]] = {}
+        self.reload()
+
+    def reload(self) -> None:
+        """Read them again, as others may have left them."""
+        rows = {row.value.machine: row for row in self._remaps.load(self._run_id)}
+        with self._guard:
+            self._rows = rows
 
     def __getitem__(self, machine: MachineId) -> Remap:
         return self._rows[machine].value

@@ -27,6 +27,7 @@ from shared.azure.storage import Storage
 from shared.azure.vault import Vault
 from shared.azure.work_queue import WorkQueue
 from shared.azure.zone_moves import ZoneMoves
+from shared.citrix.token_memory import TokenMemory
 from shared.errors import NotFound, ProfileInvalid
 from shared.profile import Profile
 from shared.profile_files import ProfileFile, read_profiles
@@ -52,6 +53,7 @@ class Resources:
         self.listings = Listings()
         self.sites = SiteMemory()
         self.settling = Settling()
+        self.tokens = TokenMemory()
 
     @cached_property
     def _storage(self) -> Storage:

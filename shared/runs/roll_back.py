@@ -200,7 +200,7 @@ class _RollingBack:
     def finish(self, *, reset: bool) -> None:
         """Reset the connections that machines went back to, move catalogs back, and bring the run to its rest."""
         resources, record, run = self.resources, self.record, self.record.run
-        keep_departures(resources, run, self.rows.of({RemapState.VERIFIED}))
+        keep_departures(resources, run, self.rows.every())
         counts = self.rows.counts()
         record.step("rollback", "done", self.rows.told(), states=counts)
         connections = self.written.all() if run.writing_since is not None else {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -167,9 +168,10 @@ class _Round:
         with self._guard:
             self._known_jobs.add(job)
         batch = replace(batch, job=job)
+        began = time.monotonic()
         self._s.batches.put(self._s.run_id, batch)
         looks = _Looks(self._s.check)
-        end = ended_or_cancelled(self._s.writer, job, self._s.pause, looks)
+        end = ended_or_cancelled(self._s.writer, job, _since(began, self._s.pause), looks)
         if end is JobEnd.STUCK:
             stuck = _all(batch.machines, Outcome(Told.STUCK, f"Citrix's job {job} does not come to an end."))
             return lambda: stuck
@@ -238,6 +240,18 @@ _NOT_TOLD = Outcome(Told.UNKNOWN, "Citrix did not say what became of this change
 
 def _all(machines: Iterable[MachineId], outcome: Outcome) -> dict[MachineId, Outcome]:
     return dict.fromkeys(machines, outcome)
+
+
+def _since(began: float, pause: Callable[[float], None]) -> Callable[[float], None]:
+    """A pause whose first one counts from ``began``: noting the job's id took a part of it."""
+    passed = time.monotonic() - began
+
+    def first_shorter(seconds: float) -> None:
+        nonlocal passed
+        pause(max(0.0, seconds - passed))
+        passed = 0.0
+
+    return first_shorter
 
 
 class _Looks:

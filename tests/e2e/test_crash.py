@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from azure.data.tables import UpdateMode
 
+from shared.azure.lock import LockKind
 from shared.azure.work_queue import WorkStep
 from shared.runs.resources import Resources
 from tests.e2e.client import WORKING, Api, Json, eventually
@@ -166,7 +167,7 @@ def poison(app: App, text: str) -> None:
 def stranded(app: App, profile: str) -> str:
     """A run that waits in vain: it is queued, and its message is gone before anybody could take it."""
     resources = Resources(app.sandbox.environ)
-    lock = resources.locks.acquire(profile, "0" * 23, "a test", resources.now())  # type: ignore[arg-type]
+    lock = resources.locks.acquire(LockKind.PROFILE, profile, "0" * 23, "a test", resources.now())  # type: ignore[arg-type]
     run_id = str(app.api.start(app.add_profile(profile)).json()["id"])
     eventually(lambda: app.api.of(run_id)["steps"])
     app.queue().clear_messages()
@@ -176,7 +177,7 @@ def stranded(app: App, profile: str) -> str:
 
 POISON = {
     "plan": {"step": "plan"},
-    "a-step-of-a-later-version": {"step": "apply"},
+    "a-step-of-a-later-version": {"step": "notify"},
     "a-step-that-nobody-knows": {"step": "teleport"},
     "no-step": {},
 }

@@ -158,8 +158,8 @@ def test_a_run_whose_remaps_are_all_rejected_is_completed(app: App, run: Json) -
     check_problem(app.api.act(run["id"], "apply"), 409, "not-waiting")
 
 
-def choose(app: App, run: Json, name: str, cluster: str) -> Json:
-    """Resolves a machine to its candidate on a cluster; the candidate."""
+def candidate_on(app: App, run: Json, name: str, cluster: str) -> Json:
+    """The candidate that a machine has on a cluster."""
     machine = ids(app, run)[name]
     candidates = app.api.findings(run["id"])[machine]["candidates"]
     candidate: Json = next(each for each in candidates if each["cluster"] == cluster)
@@ -167,7 +167,7 @@ def choose(app: App, run: Json, name: str, cluster: str) -> Json:
 
 
 def test_a_person_decides_an_ambiguous_machine(app: App, run: Json) -> None:
-    machine, candidate = ids(app, run)["DUP-01"], choose(app, run, "DUP-01", "amsterdam")
+    machine, candidate = ids(app, run)["DUP-01"], candidate_on(app, run, "DUP-01", "amsterdam")
     chosen = app.api.resolve(run["id"], machine, "Amsterdam", candidate["uuid"].upper(), "Users work on this one.")
     assert chosen["status"] == "awaiting-review"
     assert chosen["fingerprint"] not in (None, run["fingerprint"])
@@ -193,8 +193,8 @@ def test_a_person_decides_an_ambiguous_machine(app: App, run: Json) -> None:
 
 def test_a_choice_may_be_changed_as_long_as_it_is_only_proposed(app: App, run: Json) -> None:
     machine = ids(app, run)["DUP-01"]
-    first = app.api.resolve(run["id"], machine, "amsterdam", choose(app, run, "DUP-01", "amsterdam")["uuid"])
-    here = choose(app, run, "DUP-01", "paris")["uuid"]
+    first = app.api.resolve(run["id"], machine, "amsterdam", candidate_on(app, run, "DUP-01", "amsterdam")["uuid"])
+    here = candidate_on(app, run, "DUP-01", "paris")["uuid"]
     second = app.api.resolve(run["id"], machine, "paris", here)
     assert len({run["fingerprint"], first["fingerprint"], second["fingerprint"]}) == 3
     assert second["counts"] == first["counts"]
@@ -207,7 +207,7 @@ def test_a_choice_may_be_changed_as_long_as_it_is_only_proposed(app: App, run: J
 
 def test_a_vm_that_two_machines_claim_is_given_to_one_of_them(app: App, run: Json) -> None:
     known = ids(app, run)
-    uuid = choose(app, run, "CONF-01", "paris")["uuid"]
+    uuid = candidate_on(app, run, "CONF-01", "paris")["uuid"]
     chosen = app.api.resolve(run["id"], known["CONF-01"], "paris", uuid)
     body = {"machine": known["LAB\\CONF-01"], "candidate": {"cluster": "paris", "uuid": uuid}, "comment": "c"}
     problem = check_problem(app.api.act(run["id"], "resolve", body), 409, "remap-not-open")
@@ -217,7 +217,7 @@ def test_a_vm_that_two_machines_claim_is_given_to_one_of_them(app: App, run: Jso
 
 
 def test_a_vm_of_a_machine_that_nobody_may_touch_stays_with_it(app: App, run: Json) -> None:
-    machine, uuid = ids(app, run)["OWN-01"], choose(app, run, "OWN-01", "paris")["uuid"]
+    machine, uuid = ids(app, run)["OWN-01"], candidate_on(app, run, "OWN-01", "paris")["uuid"]
     chosen = app.api.resolve(run["id"], machine, "paris", uuid)
     done = app.api.approve(chosen, machine)
     assert (done["status"], done["counts"]["states"]) == ("completed-with-errors", {"failed": 1, "proposed": 6})
@@ -228,7 +228,7 @@ def test_a_vm_of_a_machine_that_nobody_may_touch_stays_with_it(app: App, run: Js
 def test_a_completed_run_waits_again_for_what_a_person_decides_later(app: App, run: Json) -> None:
     completed = app.api.approve(run)
     assert completed["status"] == "completed"
-    machine, uuid = ids(app, run)["DUP-01"], choose(app, run, "DUP-01", "amsterdam")["uuid"]
+    machine, uuid = ids(app, run)["DUP-01"], candidate_on(app, run, "DUP-01", "amsterdam")["uuid"]
     chosen = app.api.resolve(run["id"], machine, "amsterdam", uuid)
     assert (chosen["status"], chosen["endedAt"]) == ("awaiting-review", None)
     done = app.api.approve(chosen)

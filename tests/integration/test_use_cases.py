@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 
 from sandbox.sandbox import Sandbox
-from shared.azure.lock import Lock
+from shared.azure.lock import Lock, LockKind
 from shared.citrix.site import CitrixSite
 from shared.errors import CitrixError, NotFound, PrismError, StorageError
 from shared.http import Deadline, Limits
@@ -73,7 +73,7 @@ def changed_profile(sandbox: Sandbox, name: str, **changes: Any) -> Profile:
 
 
 def locked_by(resources: Resources, profile: str, run_id: RunId) -> Lock:
-    lock = resources.locks.acquire(profile, run_id, "another worker", resources.now())
+    lock = resources.locks.acquire(LockKind.PROFILE, profile, run_id, "another worker", resources.now())
     assert isinstance(lock, Lock)
     return lock
 
@@ -132,14 +132,14 @@ def test_a_key_answers_its_run_although_the_profile_broke_since(sandbox: Sandbox
 
 def test_a_run_at_rest_never_lacks_the_end_of_its_story(resources: Resources, monkeypatch: pytest.MonkeyPatch) -> None:
     run_id = started(resources)
-    append = resources.events.append
+    append_all = resources.events.append_all
 
-    def broken(to: RunId, event: Event) -> None:
-        if event.action == "planned":
+    def broken(to: RunId, events: Sequence[Event]) -> None:
+        if any(event.action == "planned" for event in events):
             raise StorageError("The event cannot be stored.", kind="failed")
-        append(to, event)
+        append_all(to, events)
 
-    monkeypatch.setattr(resources.events, "append", broken)
+    monkeypatch.setattr(resources.events, "append_all", broken)
     plan_run(resources, run_id)
     run = resources.runs.get(run_id).value
     assert (run.status, run.error, run.fingerprint) == (RunStatus.FAILED, "The event cannot be stored.", None)

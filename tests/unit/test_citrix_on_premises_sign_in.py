@@ -183,7 +183,7 @@ def test_what_the_sign_in_sent_is_not_shown_when_it_is_echoed(
 def test_the_token_is_in_no_repr() -> None:
     token, _, _ = signing(issued("t-1"))
     sign(token)
-    assert "t-1" not in repr(token) + repr(vars(token)["_held"])
+    assert "t-1" not in repr(token) + repr(vars(token)["_cell"].held)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import ast
 import json
 import re
 from collections.abc import Iterator
+from enum import StrEnum
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -17,9 +18,12 @@ from sandbox import faults, scenario
 from shared import errors
 from shared.model.finding import Confidence, FindingKind
 from shared.model.nutanix import ReadStatus
+from shared.model.run import RemapState, RunStatus
 from shared.profile import Profile
 from shared.profile_files import parse_profile
+from shared.runs import observe, reset_again, review_request
 from shared.runs.availability import not_available_in
+from shared.runs.request import RunRequest
 from tests.unit.profiles import ON_PREMISES
 
 ROOT = Path(__file__).parents[2]
@@ -113,7 +117,6 @@ def test_what_is_not_available_yet_is_said() -> None:
     for feature in not_available_in(profile):
         field = re.sub(r" \(.*\)", "[]", feature).partition(":")[0]
         assert f"`{field}`" in section, feature
-    assert "`auto`" in section
 
 
 def settings_in_code() -> set[str]:
@@ -159,6 +162,58 @@ def test_every_error_code_has_its_row_with_the_status(kind: type[errors.RealignE
     assert f"| `{kind.code}` | {kind.status} | " in doc("troubleshooting.md")
 
 
+def routes() -> set[str]:
+    """The routes of the app, as its triggers name them."""
+    found: set[str] = set()
+    for path in (ROOT / "functions").glob("*.py"):
+        found |= set(re.findall(r'route="([^"]+)"', path.read_text(encoding="utf-8")))
+    return found
+
+
+@pytest.mark.parametrize("route", sorted(routes()))
+def test_every_route_is_documented(route: str) -> None:
+    assert re.search(rf"^\|.*`(GET|POST|DELETE) {re.escape(route)}[`?]", doc("api.md"), flags=re.MULTILINE)
+
+
+def fields_of(*models: type[BaseModel]) -> set[str]:
+    return {field.alias or name for model in models for name, field in model.model_fields.items()}
+
+
+def test_every_field_of_a_request_is_documented() -> None:
+    asked = fields_of(
+        RunRequest, review_request.ApproveRequest, review_request.ResolveRequest, review_request.Candidate,
+        review_request.MachinesRequest, review_request.CancelRequest, review_request.HoldRequest,
+    )  # fmt: skip
+    assert {"ifBusy", "fingerprint", "apply", "candidate", "hours"} <= asked
+    assert [name for name in sorted(asked) if f'"{name}"' not in doc("api.md")] == []
+
+
+@pytest.mark.parametrize("state", [*RunStatus, *RemapState])
+def test_every_state_of_a_run_and_a_remap_has_its_row(state: StrEnum) -> None:
+    kind = "run" if isinstance(state, RunStatus) else "remap"
+    table = doc("api.md").split(f"\n| {kind} | meaning |\n")[1].split("\n\n")[0]
+    assert re.search(rf"^\| .*`{state.value}`.* \| ", table, flags=re.MULTILINE)
+
+
+def actions_of_events() -> set[str]:
+    """What events are called, as far as the code that makes them says so itself."""
+    found = {status.value for status in (RunStatus.COMPLETED, RunStatus.CANCELLED, RunStatus.AWAITING_REVIEW)}
+    found |= {RemapState.FAILED.value, RemapState.SUPERSEDED.value, RemapState.ROLLBACK_FAILED.value}
+    found |= {observe.NAME, reset_again.NAME}
+    for path in (ROOT / "shared" / "runs").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("Event", "_tell"):
+                found |= {str(each.value) for each in node.args[2:4] if isinstance(each, ast.Constant)}
+    return found
+
+
+def test_every_action_of_an_event_has_its_row() -> None:
+    assert {"run-requested", "approved", "rejected", "apply-requested", "rollback-requested"} <= actions_of_events()
+    section = doc("troubleshooting.md").split("\n## Events\n")[1].split("\n## ")[0]
+    named = set(re.findall(r"`([a-z-]+)`", "".join(re.findall(r"^\| (`.*?) \|", section, flags=re.MULTILINE))))
+    assert actions_of_events() <= named
+
+
 def test_every_kind_of_upstream_failure_has_its_row() -> None:
     told = set(re.findall(r"``([a-z-]+)``", errors.Upstream.__doc__ or "")) - {"system", "kind"}
     used = {
@@ -195,7 +250,7 @@ def test_every_word_of_the_shapes_is_explained_somewhere() -> None:
     assert [kind for kind in FindingKind if f"| `{kind}` | `" not in doc("troubleshooting.md")] == []
     assert [status for status in ReadStatus if f"| `{status}` | " not in doc("troubleshooting.md")] == []
     every = "".join(path.read_text(encoding="utf-8") for path in DOCS.glob("*.md"))
-    assert [word for word in Confidence if word is not Confidence.CHOSEN and f"`{word}`" not in every] == []
+    assert [word for word in Confidence if f"`{word}`" not in every] == []
 
 
 def rows_of_sandbox(section: str) -> dict[str, list[str]]:

@@ -121,3 +121,9 @@ def test_the_header_is_read_as_standard_base64() -> None:
     text = json.dumps(principal({"typ": "name", "val": "??>>~~"}))
     header = base64.b64encode(text.encode()).decode()
     assert who(header).name == "??>>~~"
+
+
+@pytest.mark.parametrize("name", ["realign", "Realign", "schedule", "function-key"])
+def test_nobody_signs_in_under_a_name_of_the_service_itself(name: str) -> None:
+    header = encoded(principal({"typ": "name", "val": name}, role("Realign.Approver")))
+    assert who(header).name == f"{name} (signed in)"

@@ -199,6 +199,13 @@ ROUTES = {
     "runs_remaps": "runs/{id}/remaps",
     "runs_remaps_csv": "runs/{id}/remaps.csv",
     "runs_events": "runs/{id}/events",
+    "runs_approve": "runs/{id}/approve",
+    "runs_reject": "runs/{id}/reject",
+    "runs_resolve": "runs/{id}/resolve",
+    "runs_apply": "runs/{id}/apply",
+    "runs_rollback": "runs/{id}/rollback",
+    "runs_cancel": "runs/{id}/cancel",
+    "profiles_hold": "profiles/{name}/hold",
     "hooks_runs": "hooks/runs",
 }
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from hypothesis import strategies as st
 
 from shared.model.citrix import HostingConnection, Machine, Provisioning, Site
-from shared.model.finding import Plan
+from shared.model.finding import Confidence, Plan
 from shared.model.nutanix import ClusterReading, ProtectionDomain, ReadStatus, RecoveryJob, Vm, VmUuid
-from shared.model.remap import DepartedVm
+from shared.model.remap import DepartedVm, Remap
 from shared.profile import Scope
 from tests.unit.planning.builders import (
     CLUSTERS,
@@ -25,6 +25,7 @@ from tests.unit.planning.builders import (
     job,
     machine,
     plan_of,
+    remap,
     silent,
     site,
     vm,
@@ -193,3 +194,16 @@ def estates(draw: st.DrawFn, *, targeted: bool | None = None) -> Estate:
     )
     known = tuple(reading.name for reading in there)
     return Estate(draw(machines(known)), there, special, scopes, draw(targets(there)) if with_target else None)
+
+
+@st.composite
+def crowds(draw: st.DrawFn) -> tuple[list[Remap], Estate]:
+    """Machines of which each could have any of a few VMs, and a person chose one for most: chains, swaps, rings."""
+    held = draw(st.lists(st.sampled_from(LABELS), min_size=2, max_size=5))
+    machines = [machine(f"M{number}", holds=label, hosted_name="gold") for number, label in enumerate(held)]
+    chosen: list[Remap] = []
+    for record, holds in zip(machines, held, strict=True):
+        if draw(st.sampled_from((True, True, True, False))):
+            label = draw(st.sampled_from([each for each in LABELS if each != holds]))
+            chosen.append(remap(record, "paris", label, confidence=Confidence.CHOSEN))
+    return chosen, Estate(tuple(machines), (element("paris", *(vm(label, "gold") for label in LABELS)),))

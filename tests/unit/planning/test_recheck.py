@@ -9,7 +9,7 @@ import pytest
 
 from shared.model.citrix import HostingConnection, Machine
 from shared.model.finding import Confidence
-from shared.model.nutanix import ClusterReading
+from shared.model.nutanix import ClusterReading, VmUuid
 from shared.model.remap import Remap
 from shared.planning.recheck import Action, Verdict, recheck
 from shared.profile import Scope
@@ -85,8 +85,8 @@ class TestCitrix:
         assert verdict.action is Action.DONE
 
     def test_a_uuid_in_capitals_is_the_same(self) -> None:
-        loud = replace(at("amsterdam", "new"), machine_id=str(uid("new")).upper())
-        assert only(check(replace(MOVE, after=loud), moved(ONE, "amsterdam", "new"))).action is Action.DONE  # type: ignore[arg-type]
+        loud = replace(at("amsterdam", "new"), machine_id=VmUuid(uid("new").upper()))
+        assert only(check(replace(MOVE, after=loud), moved(ONE, "amsterdam", "new"))).action is Action.DONE
 
     @pytest.mark.parametrize("now", [at("london", "u1"), at("paris", "u9")])
     def test_what_someone_changed_since_is_left_alone(self, now: object) -> None:

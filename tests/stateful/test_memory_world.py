@@ -1,0 +1,133 @@
+"""The world of the stateful test is one in which things work, and its judge one that notices when they do not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+import shared.runs.apply
+import shared.runs.roll_back
+import shared.runs.sending
+from shared.model.run import RemapState, RunId, RunStatus
+from shared.planning.recheck import Action, Verdict
+from shared.runs.remap_rows import RemapRows
+from shared.runs.resources import Resources
+from tests.stateful.estate import Meddling
+from tests.stateful.example import Example
+from tests.stateful.mishaps import Among, Kind, Mishap
+
+REMAPS = 7  # of the nine machines
+MIXED_UP = 2  # of these: too weak for mode auto
+
+
+@pytest.fixture(params=[False, True], ids=["one-after-the-other", "side-by-side"])
+def example(resources: Resources, request: pytest.FixtureRequest) -> Iterator[Example]:
+    made = Example(resources, side_by_side=request.param)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def alone(resources: Resources) -> Iterator[Example]:
+    made = Example(resources)
+    yield made
+    made.close()
+
+
+def planned(example: Example, mode: str = "review") -> RunId:
+    run_id = example.start(mode)
+    assert run_id is not None
+    example.host.deliver_next()
+    example.judge.look()
+    return run_id
+
+
+def states(example: Example, run_id: RunId) -> Counter[RemapState]:
+    return Counter(remap.state for remap in example.judge.remaps[run_id].values())
+
+
+def test_without_mishaps_everything_is_verified_and_taken_back(example: Example) -> None:
+    run_id = planned(example)
+    first = dict(example.host.citrix.estate.places)
+    assert example.approve(run_id, [])
+    example.host.deliver_next()
+    example.judge.look()
+    assert states(example, run_id) == {RemapState.VERIFIED: REMAPS}
+    assert example.roll_back(run_id, [])
+    example.conclude()
+    assert states(example, run_id) == {RemapState.ROLLED_BACK: REMAPS}
+    assert example.host.citrix.estate.places == first
+
+
+def test_mode_auto_applies_what_is_sure_by_itself(example: Example) -> None:
+    run_id = planned(example, "auto")
+    example.conclude()
+    assert states(example, run_id) == {RemapState.VERIFIED: REMAPS - MIXED_UP, RemapState.PROPOSED: MIXED_UP}
+    assert example.judge.runs[run_id].status is RunStatus.AWAITING_REVIEW
+
+
+@pytest.mark.parametrize("kind", [Kind.CRASH_BEFORE, Kind.CRASH_AFTER, Kind.ANSWER_LOST, Kind.JOB_LOST, Kind.STALL])
+def test_one_mishap_at_the_first_batch_changes_nothing_of_the_end(alone: Example, kind: Kind) -> None:
+    run_id = planned(alone)
+    assert alone.approve(run_id, [])
+    alone.host.deliver_next([Mishap(kind, Among.WRITES, 1)])
+    assert alone.host.struck[kind] == 1
+    alone.conclude()
+    assert states(alone, run_id) == {RemapState.VERIFIED: REMAPS}
+
+
+def test_what_somebody_else_changed_is_left_alone(alone: Example) -> None:
+    run_id = planned(alone)
+    alone.host.citrix.estate.meddle(Meddling.EDIT, 0)
+    changed = alone.host.citrix.estate.places[sorted(alone.host.citrix.estate.machines)[0]]
+    assert alone.approve(run_id, [])
+    alone.conclude()
+    assert states(alone, run_id) == {RemapState.VERIFIED: REMAPS - 1, RemapState.SUPERSEDED: 1}
+    assert alone.host.citrix.estate.places[sorted(alone.host.citrix.estate.machines)[0]] == changed
+
+
+Patch = Callable[[pytest.MonkeyPatch], None]
+
+
+def write_before_the_row(patch: pytest.MonkeyPatch) -> None:
+    move = RemapRows.move
+    patch.setattr(RemapRows, "move", lambda rows, changed: move(rows, [replace(each, sent=False) for each in changed]))
+
+
+def write_whatever_citrix_has(patch: pytest.MonkeyPatch) -> None:
+    def always(remaps: Any, *rest: Any, **options: Any) -> dict[Any, Verdict]:
+        return {remap.machine: Verdict(Action.GO, hosting=remap.after) for remap in remaps}
+
+    patch.setattr(shared.runs.apply, "recheck", always)
+
+
+def believe_what_was_told(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(shared.runs.apply._Applying, "_read_back", lambda self, machines, *rest: _verified(self, machines))
+
+
+def _verified(applying: Any, machines: Any) -> list[Any]:
+    applying.rows.move_to(RemapState.VERIFIED, dict.fromkeys(machines))
+    return []
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        pytest.param(write_before_the_row, "not marked as sent", id="writes-before-the-row-says-so"),
+        pytest.param(write_whatever_citrix_has, "Citrix had", id="overwrites-what-somebody-changed"),
+        pytest.param(believe_what_was_told, "not read back", id="verifies-without-reading-back"),
+    ],
+)
+def test_the_judge_notices_an_app_that(alone: Example, broken: Patch, said: str) -> None:
+    run_id = planned(alone)
+    with pytest.MonkeyPatch.context() as patch:
+        broken(patch)
+        alone.host.citrix.estate.meddle(Meddling.EDIT, 0)
+        alone.approve(run_id, [])
+        with pytest.raises(AssertionError, match=said):  # noqa: PT012 - the judge speaks up in one or the other
+            alone.host.deliver_next()
+            alone.judge.look()
