@@ -16,10 +16,11 @@ from typing import Any, Generic, Literal, TypeVar
 
 from azure.core import MatchConditions
 from azure.core.exceptions import AzureError, ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
-from azure.data.tables import TableClient, TableEntity, TableErrorCode, TableTransactionError, UpdateMode
+from azure.data.tables import TableClient, TableEntity, TableErrorCode, UpdateMode
 
 from shared.azure.failures import storage_failures
 from shared.azure.limits import TRANSACTION_ROWS, Value, checked, quoted
+from shared.azure.transaction import Operation, TransactionRefused, Verb, transact
 from shared.errors import StorageError
 
 T = TypeVar("T")
@@ -94,8 +95,9 @@ class Table:
     def delete(self, partition: str, row: str, etag: str | None = None) -> bool:
         """False when ``etag`` is given and the row has another one. An absent row counts as deleted."""
         with self._doing("delete from"):
+            condition: dict[str, Any] = {"etag": etag, "match_condition": MatchConditions.IfNotModified} if etag else {}
             try:
-                self._ready().delete_entity(partition, row, **_guard(etag), **self._options)
+                self._ready().delete_entity(partition, row, **condition, **self._options)
             except ResourceModifiedError:
                 return False
             return True
@@ -128,21 +130,21 @@ class Table:
 
     def put_all(self, rows: Sequence[Mapping[str, Value]]) -> None:
         """Insert or replace ``rows`` of one partition, all or none. They fit one transaction and were ``checked``."""
-        self._transact([("upsert", row, {"mode": UpdateMode.REPLACE}) for row in rows], "write to")
+        self._transact([Operation(Verb.REPLACE, row) for row in rows], "write to")
 
     def replace_all(self, rows: Sequence[tuple[Mapping[str, Value], str | None]]) -> list[str] | None:
         """Write ``checked`` rows of one partition, all or none: each in place of the one with the etag beside it.
 
         Without an etag it has to be new. The new etags; None, and nothing done, when one of them is refused.
         """
-        return self._guarded(rows, UpdateMode.REPLACE)
+        return self._guarded(rows, Verb.REPLACE)
 
     def merge_all(self, rows: Sequence[tuple[Mapping[str, Value], str]]) -> list[str] | None:
         """Set what ``checked`` rows of one partition name, all or none, where each still has the etag beside it.
 
         The new etags; None, and nothing done, when one of them is gone or has another etag.
         """
-        return self._guarded(rows, UpdateMode.MERGE)
+        return self._guarded(rows, Verb.MERGE)
 
     def delete_all(self, partition: str, keys: Sequence[str], etags: Mapping[str, str] | None = None) -> bool:
         """Delete rows of one partition; those that are gone already do not matter.
@@ -152,35 +154,30 @@ class Table:
         guards = etags or {}
         rows = [{"PartitionKey": partition, "RowKey": key} for key in keys]
         try:
-            self._transact([("delete", row, _guard(guards.get(row["RowKey"]))) for row in rows], "delete from")
+            self._transact([Operation(Verb.DELETE, row, guards.get(row["RowKey"])) for row in rows], "delete from")
         except _Refused:
             return all([self.delete(partition, key, guards.get(key)) for key in keys])
         return True
 
-    def _guarded(self, rows: Sequence[tuple[Mapping[str, Value], str | None]], mode: UpdateMode) -> list[str] | None:
-        operations: list[_Operation] = [
-            ("create", row, {}) if etag is None else ("update", row, {"mode": mode, **_guard(etag)})
-            for row, etag in rows
-        ]
+    def _guarded(self, rows: Sequence[tuple[Mapping[str, Value], str | None]], verb: Verb) -> list[str] | None:
+        operations = [Operation(Verb.INSERT if etag is None else verb, row, etag) for row, etag in rows]
         try:
-            return self._transact(operations, "write to")
+            return [str(etag) for etag in self._transact(operations, "write to")]
         except _Refused:
             return None
 
-    def _transact(self, operations: Sequence[_Operation], doing: Literal["write to", "delete from"]) -> list[str]:
-        """The new etags, in the order of the operations; of a deletion an empty one."""
+    def _transact(self, operations: Sequence[Operation], doing: Literal["write to", "delete from"]) -> list[str | None]:
         if not operations:
             return []
         if len(operations) > TRANSACTION_ROWS:
             raise ValueError(f"a transaction holds {TRANSACTION_ROWS} rows, not {len(operations)}")
         with self._doing(doing):
             try:
-                answers = self._ready().submit_transaction(operations, **self._options)
-            except TableTransactionError as error:
-                if error.status_code in _REFUSALS and _code(error) not in _TROUBLE:
+                return transact(self._ready(), operations, self._options)
+            except TransactionRefused as error:
+                if error.status_code in _REFUSALS and error.error_code not in _TROUBLE:
                     raise _Refused from error
                 raise
-        return [str(answer.get("etag") or "") for answer in answers]
 
     def _ready(self) -> TableClient:
         """The client, once the table exists: the app creates what it needs at first use."""
@@ -209,10 +206,6 @@ class Table:
             yield
 
 
-# as the SDK takes them: what to do, the row, and under which condition
-_Operation = tuple[Literal["create", "update", "upsert", "delete"], Mapping[str, Any], Mapping[str, Any]]
-
-
 class _Refused(Exception):
     """A transaction was refused because one of its rows is gone, is there already, or has another etag."""
 
@@ -220,10 +213,6 @@ class _Refused(Exception):
 _REFUSALS = frozenset({404, 409, 412})
 # of the table, or of the account, and of no row
 _TROUBLE = frozenset({TableErrorCode.TABLE_NOT_FOUND, TableErrorCode.TABLE_BEING_DELETED})
-
-
-def _guard(etag: str | None) -> dict[str, Any]:
-    return {"etag": etag, "match_condition": MatchConditions.IfNotModified} if etag is not None else {}
 
 
 def _code(error: AzureError) -> object:

@@ -35,6 +35,7 @@ from shared.runs.work import give_up
 from tests.stateful.estate import AMSTERDAM, uuid_of
 from tests.stateful.host import ADA, Host
 from tests.stateful.judge import Judge
+from tests.stateful.mishaps import Mishap
 from tests.stateful.plumbing import plug_in, profile_document
 
 QUIET_ROUNDS = 200
@@ -104,6 +105,13 @@ class Example:
 
     def cancel(self, run_id: RunId) -> bool:
         return self._asked(lambda: cancel(self.resources, run_id, CancelRequest(comment="stop"), ADA))
+
+    def deliver(self, wrong: Sequence[Mishap]) -> None:
+        """The next message; without one, the sweeper comes."""
+        if not self.host.waiting:
+            self.sweep()
+        if self.host.waiting:
+            self.host.deliver_next(wrong)
 
     def give_up(self, number: int) -> None:
         """A message that the platform has delivered too often."""

@@ -33,7 +33,7 @@ from shared.runs.sweep import sweep
 from shared.runs.work import do_work
 from tests.stateful.citrix import MemoryCitrix
 from tests.stateful.estate import Estate
-from tests.stateful.mishaps import Among, Crash, Kind, Mishap
+from tests.stateful.mishaps import Among, Crash, Kind, Mishap, fitted
 
 if TYPE_CHECKING:
     from tests.stateful.judge import Judge
@@ -200,7 +200,7 @@ class Host:
 
     def deliver(self, message: Message, mishaps: Sequence[Mishap] = ()) -> None:
         """One worker takes a message. What it cannot do now comes again, as the platform does it."""
-        worker = Work(message, deque(mishaps))
+        worker = Work(message, deque(fitted(mishap, message.step) for mishap in mishaps))
         self.workers.append(worker)
         try:
             do_work(self.resources, WorkItem(message.run, message.step).to_json().encode())

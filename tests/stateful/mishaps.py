@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from shared.azure.work_queue import WorkStep
 from tests.stateful.estate import Meddling
 
 
@@ -46,6 +47,20 @@ class Mishap:
     at: int
     meddling: Meddling = Meddling.EDIT
     number: int = 0
+
+
+# about as many as a step has, so that most mishaps strike
+_USUAL = {
+    WorkStep.PLAN: {Among.CALLS: 3, Among.WRITES: 1, Among.STORAGE: 18},
+    WorkStep.APPLY: {Among.CALLS: 18, Among.WRITES: 4, Among.STORAGE: 45},
+    WorkStep.ROLLBACK: {Among.CALLS: 16, Among.WRITES: 4, Among.STORAGE: 40},
+}
+_OTHERWISE = {Among.CALLS: 1, Among.WRITES: 1, Among.STORAGE: 7}
+
+
+def fitted(mishap: Mishap, step: WorkStep) -> Mishap:
+    """The mishap at a call that a step of this kind usually comes to."""
+    return replace(mishap, at=1 + (mishap.at - 1) % _USUAL.get(step, _OTHERWISE)[mishap.among])
 
 
 class Crash(BaseException):

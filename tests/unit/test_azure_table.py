@@ -11,7 +11,7 @@ from requests import PreparedRequest
 
 from shared.azure.table import Table
 from shared.errors import StorageError
-from tests.unit.table_wire import Wire, changes, client_on, done, refused
+from tests.unit.test_azure_transaction import Wire, changes, client_on, done, refused
 
 ROW = {"PartitionKey": "p", "RowKey": "r"}
 

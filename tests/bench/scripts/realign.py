@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from azure.data.tables import TableServiceClient
 from azure.storage.queue import QueueClient
 
-from shared.azure.storage import QUEUE_VERSION, WORK_QUEUE
+from shared.azure.storage import QUEUE_VERSION, TABLES, WORK_QUEUE
 from shared.azure.work_queue import WorkItem, WorkStep
 from shared.model.run import RemapState, RunId, RunStatus
 from shared.runs.access import Caller, Role
@@ -65,6 +65,8 @@ class _Worker:
         account = place.environ["AzureWebJobsStorage"]
         self._queue = QueueClient.from_connection_string(account, WORK_QUEUE, api_version=QUEUE_VERSION)
         self._tables = TableServiceClient.from_connection_string(account)
+        for table in TABLES:  # an app makes them once in its life, the scripts have none
+            self._tables.create_table_if_not_exists(table)
 
     def review(self) -> None:
         request = RunRequest(mode="review")
