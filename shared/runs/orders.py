@@ -9,6 +9,7 @@ from shared.errors import NotWaiting
 from shared.model.citrix import MachineId
 from shared.model.run import Event, RemapState, Run, RunId, RunStatus
 from shared.runs.access import Caller
+from shared.runs.busy import check_idle
 from shared.runs.remap_rows import RemapRows
 from shared.runs.resources import Resources
 from shared.runs.review import change_run, check_open, remaps_named, send_message, start_applying
@@ -28,10 +29,12 @@ ROLLABLE = (
 def order_apply(resources: Resources, run_id: RunId, request: MachinesRequest, caller: Caller) -> Run:
     """Apply the approved remaps of a run, or those of some machines.
 
-    Raises ``NotFound``, ``NotWaiting``, ``PlanOutdated`` and ``RemapNotOpen``; then nothing has changed.
+    Raises ``NotFound``, ``NotWaiting``, ``PlanOutdated``, ``RemapNotOpen`` and ``ProfileBusy``; then nothing has
+    changed.
     """
     run = resources.runs.get(run_id).value
     check_open(resources, run)
+    check_idle(resources, run.profile, run_id, request.if_busy)
     rows = RemapRows(resources.remaps, run_id, lambda: None)
     machines = None
     if request.machines is not None:
@@ -46,11 +49,12 @@ def order_apply(resources: Resources, run_id: RunId, request: MachinesRequest, c
 def order_roll_back(resources: Resources, run_id: RunId, request: MachinesRequest, caller: Caller) -> Run:
     """Take back what a run wrote, or what it wrote to some machines.
 
-    Raises ``NotFound``, ``NotWaiting`` and ``RemapNotOpen``; then nothing has changed.
+    Raises ``NotFound``, ``NotWaiting``, ``RemapNotOpen`` and ``ProfileBusy``; then nothing has changed.
     """
     run = resources.runs.get(run_id).value
     if run.status not in ROLLABLE:
         raise NotWaiting(f"Run {run_id} is {run.status.value}, so it cannot be rolled back now. Wait until it rests.")
+    check_idle(resources, run.profile, run_id, request.if_busy)
     rows = RemapRows(resources.remaps, run_id, lambda: None)
     if request.machines is not None:
         chosen = remaps_named(resources, rows, run, request.machines, can_be_rolled_back)

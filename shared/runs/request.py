@@ -11,6 +11,8 @@ from shared.errors import InvalidRequest
 from shared.profile import MaxChanges, ModeName, Part, Percent, Scope
 from shared.validation import explain, field_of
 
+IfBusy = Literal["queue", "reject"]
+
 
 class LimitsRequest(Part):
     max_changes: MaxChanges | None = None
@@ -27,7 +29,7 @@ class RunRequest(Part):
     limits: LimitsRequest | None = None
     settle_seconds: Annotated[int, Field(ge=0, le=1_800)] | None = None
     incident_start: AwareDatetime | None = None
-    if_busy: Literal["queue", "reject"] = "queue"
+    if_busy: IfBusy = "queue"
     reason: Annotated[str, StringConstraints(max_length=1_000)] | None = None
 
     def digest(self) -> str:

@@ -25,6 +25,7 @@ from shared.model.remap import Remap
 from shared.model.run import Event, RemapState, Run, RunId, RunStatus
 from shared.planning.plan import fingerprint_of
 from shared.runs.access import Caller
+from shared.runs.busy import check_idle
 from shared.runs.draft import kept_profile
 from shared.runs.finish import status_after
 from shared.runs.remap_rows import RemapRows
@@ -43,12 +44,14 @@ def approve(resources: Resources, run_id: RunId, request: ApproveRequest, caller
     """Approve remaps, and start to apply what is approved unless the request says otherwise.
 
     What is approved already may be approved again. Raises ``NotFound``, ``NotAllowed``, ``NotWaiting``,
-    ``PlanOutdated``, ``PlanChanged`` and ``RemapNotOpen``; then nothing has changed. Raises ``EditedElsewhere`` where
-    somebody else decided at the same time, and ``StorageError``.
+    ``PlanOutdated``, ``PlanChanged``, ``RemapNotOpen`` and ``ProfileBusy``; then nothing has changed. Raises
+    ``EditedElsewhere`` where somebody else decided at the same time, and ``StorageError``.
     """
     run = resources.runs.get(run_id).value
     check_open(resources, run)
     _check_four_eyes(resources, run, caller)
+    if request.apply:
+        check_idle(resources, run.profile, run_id, request.if_busy)
     rows, chosen = _chosen(resources, run, request, frozenset({RemapState.PROPOSED, RemapState.APPROVED}))
     fresh = [remap for remap in chosen if remap.state is RemapState.PROPOSED]
     decided = [replace(remap, state=RemapState.APPROVED, approved_by=caller.name, error=None) for remap in fresh]

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints, model_validator
 
 from shared.profile import Part
+from shared.runs.request import IfBusy
 
 MachineName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Machines = Annotated[tuple[MachineName, ...], Field(min_length=1, max_length=200_000)]
@@ -29,9 +30,13 @@ class ReviewRequest(Part):
 
 
 class ApproveRequest(ReviewRequest):
-    """``apply`` false: the remaps are approved and nothing is written yet."""
+    """``apply`` false: the remaps are approved and nothing is written yet.
+
+    ``if_busy``: where another run of the profile is at work, applying waits for it, or nothing is approved.
+    """
 
     apply: bool = True
+    if_busy: IfBusy = "queue"
 
 
 class Candidate(Part):
@@ -48,10 +53,11 @@ class ResolveRequest(Part):
 
 
 class MachinesRequest(Part):
-    """Apply or roll back: some machines by id, or all that it concerns."""
+    """Apply or roll back: some machines by id, or all that it concerns; and whether to wait for another run."""
 
     machines: Machines | None = None
     comment: Comment | None = None
+    if_busy: IfBusy = "queue"
 
 
 class CancelRequest(Part):

@@ -13,11 +13,12 @@ from datetime import UTC, datetime, timedelta
 
 from shared.azure.runs import new_run_id
 from shared.azure.work_queue import WorkStep
-from shared.errors import InvalidRequest, NotFound, ProfileBusy, StorageError, TooManyRequests
+from shared.errors import InvalidRequest, NotFound, StorageError, TooManyRequests
 from shared.model.run import Event, Limits, Mode, Run, RunId, RunStatus
 from shared.profile import PROFILE_NAME, Policy, Profile
 from shared.runs.access import Caller, Role
 from shared.runs.availability import check_available
+from shared.runs.busy import check_idle
 from shared.runs.machines_csv import names_from_csv
 from shared.runs.precedence import clear_the_way
 from shared.runs.request import RunRequest
@@ -76,8 +77,7 @@ def start_run(
         if stored is not None:
             return Started(stored, replayed=True)
     _check_rate(resources, profile.name)
-    if request.if_busy == "reject":
-        _check_idle(resources, profile.name, run_id)
+    check_idle(resources, profile.name, run_id, request.if_busy)
     run = Run(
         id=run_id,
         profile=profile.name,
@@ -197,24 +197,6 @@ def _check_rate(resources: Resources, profile: str) -> None:
             f"Profile {profile} had {STARTS_A_MINUTE} run starts in the last minute, which is the most. Wait a minute.",
             retry_after=60,
         )
-
-
-def _check_idle(resources: Resources, profile: str, run_id: RunId) -> None:
-    for other in resources.runs.active():
-        if other == run_id:
-            continue
-        try:
-            run = resources.runs.get(other).value
-        except (NotFound, StorageError):
-            continue  # gone, or not to be read: no reason to keep this one from starting
-        if run.profile == profile and run.status in (RunStatus.QUEUED, *_AT_WORK):
-            raise ProfileBusy(
-                f"Run {run.id} of profile {profile} is {run.status.value}. Wait for it, or start with ifBusy 'queue'.",
-                run_id=run.id,
-            )
-
-
-_AT_WORK = (RunStatus.PLANNING, RunStatus.APPLYING, RunStatus.ROLLING_BACK)
 
 
 def _store_inputs(

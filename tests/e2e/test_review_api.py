@@ -67,6 +67,19 @@ def test_approving_answers_at_once_and_the_run_goes_on_alone(app: App, run: Json
     assert as_planned(app, run) == REMAPS
 
 
+def test_who_would_not_wait_for_another_run_is_told_which_one(app: App, run: Json) -> None:
+    body = {"all": True, "fingerprint": run["fingerprint"]}
+    assert app.api.act(run["id"], "approve", {**body, "apply": False}).status_code == 200
+    with locked(app, run["profile"]):
+        other = app.api.start(run["profile"]).json()
+        for action, asked in (("approve", body), ("apply", {}), ("rollback", {})):
+            answer = app.api.act(run["id"], action, {**asked, "ifBusy": "reject"})
+            assert check_problem(answer, 409, "profile-busy")["runId"] == other["id"], action
+        assert app.api.of(run["id"])["status"] == "awaiting-review"
+        assert states(app, run) == dict.fromkeys(REMAPS, "approved")
+    app.api.until_rest(other["id"])
+
+
 def test_who_waits_gets_the_applied_run(app: App, run: Json) -> None:
     body = {"all": True, "fingerprint": run["fingerprint"], "comment": "change 4711 „Umzug“"}
     answer = app.api.act(run["id"], "approve", body, within=60)

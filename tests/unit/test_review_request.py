@@ -31,9 +31,9 @@ def parse(document: Any, model: type[Part]) -> Part:
     [
         pytest.param(ReviewRequest, {**ALL, "comment": "c"}, id="all"),
         pytest.param(ReviewRequest, {**SOME, "all": False}, id="some"),
-        pytest.param(ApproveRequest, {**ALL, "apply": False}, id="approve-without-applying"),
+        pytest.param(ApproveRequest, {**ALL, "apply": False, "ifBusy": "reject"}, id="approve-without-applying"),
         pytest.param(ResolveRequest, CHOICE, id="resolve"),
-        pytest.param(MachinesRequest, {"machines": ["m-1"], "comment": "c"}, id="machines"),
+        pytest.param(MachinesRequest, {"machines": ["m-1"], "comment": "c", "ifBusy": "reject"}, id="machines"),
         pytest.param(CancelRequest, {"comment": "c"}, id="cancel"),
         pytest.param(HoldRequest, {"hours": 720, "reason": "r"}, id="hold"),
     ],
