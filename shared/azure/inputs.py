@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from shared.azure.limits import checked, quoted, to_json, transactions, utf16_units
 from shared.azure.storage import Storage
@@ -33,16 +34,38 @@ class Inputs:
 
     def names(self, run_id: RunId, key: str) -> tuple[str, ...] | None:
         """The names in the order they came, or None when there is no such input."""
-        parts = self._parts(run_id, key)
-        return tuple(name for part in parts for name in json.loads(part)) if parts is not None else None
+        return self.read(run_id, key).names(key)
 
     def put_text(self, run_id: RunId, key: str, text: str) -> None:
         self._put(run_id, key, _pieces(text))
 
     def text(self, run_id: RunId, key: str) -> str | None:
         """The text, or None when there is no such input."""
-        parts = self._parts(run_id, key)
-        return "".join(parts) if parts is not None else None
+        return self.read(run_id, key).text(key)
+
+    def read(self, run_id: RunId, *keys: str) -> KeptInputs:
+        """Several inputs with one question."""
+        of_keys = " or ".join(
+            f"RowKey eq {quoted(key)} or (RowKey ge {quoted(f'{key}:')} and RowKey lt {quoted(f'{key};')})"
+            for key in keys
+        )
+        heads: dict[str, int] = {}
+        parts: dict[str, list[str]] = {key: [] for key in keys}
+        for row in self._table.query(f"PartitionKey eq {quoted(run_id)} and ({of_keys})"):
+            key, colon, _ = str(row.values["RowKey"]).partition(":")
+            if colon:
+                parts[key].append(row.values["content"])
+            else:
+                heads[key] = int(row.values["parts"])
+        for key, count in heads.items():
+            if len(parts[key]) < count:
+                raise StorageError(
+                    f"Input {key} of run {run_id} has {len(parts[key])} of its {count} parts. Start the run again.",
+                    kind="failed",
+                    system="Storage",
+                )
+        # parts beyond the head's count are of a longer input that this one took the place of
+        return KeptInputs({key: parts[key][:count] for key, count in heads.items()})
 
     def _put(self, run_id: RunId, key: str, parts: Iterable[str]) -> None:
         if not _KEY.fullmatch(key):
@@ -59,23 +82,20 @@ class Inputs:
             self._table.put_all(group)
         self._table.put({"PartitionKey": run_id, "RowKey": key, "parts": count})
 
-    def _parts(self, run_id: RunId, key: str) -> list[str] | None:
-        head = self._table.get(run_id, key)
-        if head is None:
-            return None
-        count = int(head.values["parts"])
-        odata = (
-            f"PartitionKey eq {quoted(run_id)} and RowKey ge {quoted(f'{key}:')} "
-            f"and RowKey lt {quoted(f'{key}:{count:06d}')}"
-        )
-        parts = [row.values["content"] for row in self._table.query(odata)]
-        if len(parts) != count:
-            raise StorageError(
-                f"Input {key} of run {run_id} has {len(parts)} of its {count} parts. Start the run again.",
-                kind="failed",
-                system="Storage",
-            )
-        return parts
+
+@dataclass(frozen=True, slots=True)
+class KeptInputs:
+    """Inputs as they were read, by their keys; one that is not there has no parts."""
+
+    parts: Mapping[str, Sequence[str]]
+
+    def names(self, key: str) -> tuple[str, ...] | None:
+        parts = self.parts.get(key)
+        return tuple(name for part in parts for name in json.loads(part)) if parts is not None else None
+
+    def text(self, key: str) -> str | None:
+        parts = self.parts.get(key)
+        return "".join(parts) if parts is not None else None
 
 
 def _row(run_id: RunId, key: str, content: str) -> dict[str, str | int | bool | float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import TypeVar
 
@@ -51,12 +52,11 @@ def read_cluster(
     shortcomings: list[str] = []
     try:
         clusters = read_whole(lambda: client.clusters(probe or limits), key=lambda cluster: cluster.uuid)
-        vms = read_whole(lambda: client.vms(clusters.items, limits), key=lambda vm: (vm.uuid, vm.cluster_uuid))
-        domains = _beside(
-            lambda: read_whole(lambda: client.domains(limits), key=lambda domain: domain.name),
-            _NO_DOMAINS,
-            shortcomings,
-        )
+        # side by side, once the first question has shown that the credential is good
+        with ThreadPoolExecutor(1, thread_name_prefix="domains") as aside:
+            beside = aside.submit(read_whole, lambda: client.domains(limits), key=lambda domain: domain.name)
+            vms = read_whole(lambda: client.vms(clusters.items, limits), key=lambda vm: (vm.uuid, vm.cluster_uuid))
+            domains = _beside(beside.result, _NO_DOMAINS, shortcomings)
         # the lists of VMs are whole without them; what may be a test's copy is the planner's business
         untold: list[str] = []
         jobs = _beside(lambda: client.jobs(since, limits), None, untold)

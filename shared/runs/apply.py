@@ -11,6 +11,7 @@ import math
 import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -20,8 +21,8 @@ from shared.citrix.writer import SiteWriter
 from shared.model.citrix import Hosting, MachineId, Site
 from shared.model.finding import Plan
 from shared.model.nutanix import ClusterReading
-from shared.model.remap import Change, Remap, SendingStep
-from shared.model.run import Event, RemapState, RunId, RunStatus
+from shared.model.remap import Change, SendingStep
+from shared.model.run import Event, RemapState, Run, RunId, RunStatus
 from shared.planning.recheck import Action, Verdict, destination, recheck
 from shared.planning.standing import Connections
 from shared.profile import Profile
@@ -46,6 +47,7 @@ from shared.runs.written import WrittenConnections
 SEND_SECONDS = 300.0  # from the step's beginning: a step may work for ten minutes, and what was sent is followed
 LEAST_SEND_SECONDS = 45.0
 
+_TO_WRITE = frozenset({RemapState.APPROVED, RemapState.APPLYING})
 _THROUGH = frozenset({RemapState.APPLIED, RemapState.VERIFIED, RemapState.FAILED, RemapState.SUPERSEDED})
 
 log = logging.getLogger(__name__)
@@ -64,9 +66,12 @@ def _apply(resources: Resources, record: RunRecord, check: Check) -> Next | None
     began = time.monotonic()
     profile = kept_profile(resources, record.run.id)
     keyring = Keyring(resources.vault, secret_names(profile))
-    rows = RemapRows(resources.remaps, record.run.id, check)
-    with citrix_writer(resources, profile, keyring) as writer:
-        applying = _Applying(resources, record, check, profile, keyring, writer, rows)
+    with (
+        ThreadPoolExecutor(1, thread_name_prefix="rows") as aside,
+        citrix_writer(resources, profile, keyring) as writer,
+    ):
+        loading = aside.submit(RemapRows, resources.remaps, record.run.id, check)
+        applying = _Applying(resources, record, check, profile, keyring, writer, loading)
         site, going = applying.prepared()
         take_until = max(began + SEND_SECONDS, time.monotonic() + LEAST_SEND_SECONDS)
         outcomes = applying.sent(going, take_until)
@@ -74,15 +79,15 @@ def _apply(resources: Resources, record: RunRecord, check: Check) -> Next | None
         rest = [machine for machine, outcome in outcomes.items() if outcome.told is Told.KEPT]
         if rest and record.run.cancelled_by is None:
             # every part that comes to its end is a fresh start: the limit on attempts is for crashes
-            record.write(attempts=0, progress=applying.progress(), states=rows.counts())
+            record.write(attempts=0, progress=applying.progress(), states=applying.rows.counts())
             return Next(WorkStep.APPLY)
-        finish_apply(resources, record, check, profile, writer, rows, applying.selected)
+        finish_apply(resources, record, check, profile, writer, applying.rows, applying.selected)
     return None
 
 
 @dataclass
 class _Applying:
-    """One pass over the approved remaps of a run."""
+    """One pass over the approved remaps of a run. ``loading``: their rows come while Citrix and Prism are read."""
 
     resources: Resources
     record: RunRecord
@@ -90,7 +95,11 @@ class _Applying:
     profile: Profile
     keyring: Keyring
     writer: SiteWriter
-    rows: RemapRows
+    loading: Future[RemapRows]
+
+    @property
+    def rows(self) -> RemapRows:
+        return self.loading.result()
 
     def __post_init__(self) -> None:
         names = self.resources.inputs.names(self.record.run.id, "apply")
@@ -103,12 +112,9 @@ class _Applying:
         """The site as it is now, and what is to be written: everything was looked at again."""
         run = self.record.run
         stuck = settle_batches(self.writer, self.resources.batches, run.id, self.resources.pause, self.check)
-        approved = self.rows.of({RemapState.APPROVED}, self.selected)
-        begun = self.rows.of({RemapState.APPLYING})
-        if run.cancelled_by is not None or not (approved or begun):
+        if run.cancelled_by is not None or not (_at_hand(run) or self.rows.of(_TO_WRITE, self.selected)):
             site = read_site(self.writer.site)
-            check_same_site(run, site)
-            self._take_over(begun, site, stuck)
+            self._take_over(run, site, stuck)
             return site, {}
         basis = basis_of(
             self.resources,
@@ -119,16 +125,16 @@ class _Applying:
             read_site=partial(read_site, self.writer.site),
         )
         site = basis.gathered.site
-        check_same_site(run, site)
-        self._take_over(begun, site, stuck)
+        self._take_over(run, site, stuck)
         plan = without_doubts(self.resources, basis, plan_from(basis))
         return site, self._rechecked(site, plan, basis.gathered.readings)
 
-    def _take_over(self, begun: Sequence[Remap], site: Site, stuck: Collection[MachineId]) -> None:
+    def _take_over(self, run: Run, site: Site, stuck: Collection[MachineId]) -> None:
         """What an earlier worker had begun is at rest by now, or its job does not end."""
+        check_same_site(run, site)
         machines = {machine.id: machine for machine in site.machines}
         changed = []
-        for remap in begun:
+        for remap in self.rows.of({RemapState.APPLYING}):
             machine = machines.get(remap.machine)
             outcome = Outcome(Told.STUCK, "Its job at Citrix does not end.") if remap.machine in stuck else None
             judged = judge(remap, machine.hosting if machine is not None else None, outcome)
@@ -285,6 +291,11 @@ class _Applying:
         waiting = sum(remap.state in (RemapState.APPROVED, RemapState.APPLYING) for remap in among)
         through = done + min(self._followed, waiting)
         return 5 + 85 * through // max(1, done + waiting)
+
+
+def _at_hand(run: Run) -> bool:
+    """True where the run's row says that there is something to write; the rows of its remaps have the last word."""
+    return any(run.states.get(state.value) for state in _TO_WRITE)
 
 
 def _said(outcome: Outcome | None) -> str:

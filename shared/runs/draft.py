@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from shared.azure.inputs import KeptInputs
 from shared.errors import RealignError
 from shared.model.citrix import Site
 from shared.model.finding import Plan
@@ -51,8 +52,9 @@ def basis_of(
     ``profile``, ``keyring`` and ``read_site`` are those of a worker that has them already; then nothing that was read
     before counts. Raises ``CitrixError`` or ``VaultError`` where the site cannot be read, and ``StorageError``.
     """
-    profile = profile or kept_profile(resources, run.id)
-    scopes = (profile.scope, *_asked_scopes(resources, run.id))
+    kept = resources.inputs.read(run.id, "profile", "scope", "machines", "csv")
+    profile = profile or _profile_in(kept, run.id)
+    scopes = (profile.scope, *_asked_scopes(kept))
     wanted = Wanted(
         since=run.incident_start or run.created_at - LINEAGE_REACHES,
         target=run.target,
@@ -94,14 +96,18 @@ def without_doubts(resources: Resources, basis: Basis, plan: Plan) -> Plan:
 
 def kept_profile(resources: Resources, run_id: RunId) -> Profile:
     """The profile that the run was started with. Raises ``RealignError`` where it is gone."""
-    text = resources.inputs.text(run_id, "profile")
+    return _profile_in(resources.inputs.read(run_id, "profile"), run_id)
+
+
+def _profile_in(kept: KeptInputs, run_id: RunId) -> Profile:
+    text = kept.text("profile")
     if text is None:
         raise RealignError(f"The profile that run {run_id} was started with is gone from storage. Start a new run.")
     return Profile.model_validate_json(text)
 
 
-def _asked_scopes(resources: Resources, run_id: RunId) -> tuple[Scope, ...]:
-    text = resources.inputs.text(run_id, "scope")
+def _asked_scopes(kept: KeptInputs) -> tuple[Scope, ...]:
+    text = kept.text("scope")
     scopes = (Scope.model_validate_json(text),) if text is not None else ()
-    named = (resources.inputs.names(run_id, key) for key in ("machines", "csv"))
+    named = (kept.names(key) for key in ("machines", "csv"))
     return (*scopes, *(Scope(machines=names) for names in named if names is not None))

@@ -104,7 +104,7 @@ def _plan(resources: Resources, record: RunRecord, check: Check) -> Next | None:
     )
     if plan.unmatched:
         resources.inputs.put_text(run.id, "unmatched", json.dumps(plan.unmatched))
-    keep_connections(resources, basis)
+    keep_connections(resources, basis, plan)
     check()
     status = _finish(resources, record, basis, plan, sum(alone(finding) for finding in plan.findings))
     log.info("planned run=%s profile=%s findings=%s rows=%s", run.id, run.profile, len(plan.findings), written)

@@ -9,7 +9,7 @@ from shared.azure.finding_row import StoredFinding
 from shared.azure.remaps import Remaps
 from shared.errors import InvalidRequest, NotAllowed, RemapNotOpen
 from shared.model.citrix import Hosting, MachineId
-from shared.model.finding import FindingKind
+from shared.model.finding import FindingKind, Plan
 from shared.model.nutanix import VmUuid
 from shared.model.run import Event, RemapState, Run, RunId, RunStatus
 from shared.planning.names import fold
@@ -26,8 +26,10 @@ _KEY = "connections"
 _RESOLVABLE = (FindingKind.AMBIGUOUS, FindingKind.CONFLICT)
 
 
-def keep_connections(resources: Resources, basis: Basis) -> None:
+def keep_connections(resources: Resources, basis: Basis, plan: Plan) -> None:
     """Keep which hosting connection each cluster of a plan has: a choice made later is of the same estate."""
+    if all(finding.kind not in _RESOLVABLE for finding in plan.findings):
+        return
     by_name = {fold(connection.name): connection for connection in basis.gathered.site.connections}
     known = {
         reading.name: [connection.name, connection.id]

@@ -161,14 +161,13 @@ class _Round:
     def _followed(self, batch: Batch, changes: Sequence[Change]) -> Callable[[], Mapping[MachineId, Outcome]]:
         """Submit the batch and follow it to its end; its row says at any time what a successor must know."""
         try:
-            job = self._submitted(changes)
+            job, began = self._submitted(changes)
         except CitrixError as error:
             told = self._refused(batch, error) if error.unsent else self._lost(batch, error)
             return lambda: told
         with self._guard:
             self._known_jobs.add(job)
         batch = replace(batch, job=job)
-        began = time.monotonic()
         self._s.batches.put(self._s.run_id, batch)
         looks = _Looks(self._s.check)
         end = ended_or_cancelled(self._s.writer, job, _since(began, self._s.pause), looks)
@@ -188,12 +187,13 @@ class _Round:
             self._over, self._no_right = True, refused
         return _all(batch.machines, refused)
 
-    def _submitted(self, changes: Sequence[Change]) -> str:
-        """The job's id. Only a 429 is asked again: nothing was executed then."""
+    def _submitted(self, changes: Sequence[Change]) -> tuple[str, float]:
+        """The job's id, and when it was asked for. Only a 429 is asked again: nothing was executed then."""
         for attempt in range(1, MOST_SUBMITS + 1):
             self._s.check()
+            began = time.monotonic()
             try:
-                return self._s.writer.submit(changes)
+                return self._s.writer.submit(changes), began
             except CitrixError as error:
                 if error.kind != "throttled" or attempt == MOST_SUBMITS:
                     raise
@@ -243,7 +243,7 @@ def _all(machines: Iterable[MachineId], outcome: Outcome) -> dict[MachineId, Out
 
 
 def _since(began: float, pause: Callable[[float], None]) -> Callable[[float], None]:
-    """A pause whose first one counts from ``began``: noting the job's id took a part of it."""
+    """A pause whose first one counts from ``began``: asking for the job and noting its id took a part of it."""
     passed = time.monotonic() - began
 
     def first_shorter(seconds: float) -> None:

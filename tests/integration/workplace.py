@@ -278,6 +278,17 @@ class Workplace:
     def hold(self, operation: str, when: Any = "before", nth: int = 1, match: Any = None) -> Hold:
         return self.sandbox.holds.hold("citrix", operation, when, nth, match)
 
+    def tap(self, operation: str, system: str = "citrix") -> list[bytes]:
+        """The bodies of all such calls from now on."""
+        bodies: list[bytes] = []
+
+        def note(method: str, path: str, body: bytes) -> bool:
+            bodies.append(body)
+            return False
+
+        self.sandbox.holds.hold(system, operation, match=note)
+        return bodies
+
     def _pause(self, seconds: float) -> None:
         """Lasts until Citrix has done its work, at most as long as it was asked to."""
         self.pauses.append(seconds)

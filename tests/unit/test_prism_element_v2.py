@@ -105,16 +105,17 @@ def test_a_cluster_is_read_whole() -> None:
 def test_the_probe_comes_first_and_the_list_is_asked_for_without_a_length() -> None:
     element = Element([vm(1)])
     element.read()
-    assert paths(element.answers) == ["/cluster", "/vms?include_vm_nic_config=true", "/protection_domains/"]
+    probe, *rest = paths(element.answers)
+    assert probe == "/cluster"
+    assert sorted(rest) == ["/protection_domains/", "/vms?include_vm_nic_config=true"], "these two side by side"
 
 
 def test_a_list_that_is_cut_is_continued_by_the_number_that_came() -> None:
     element = Element([vm(number) for number in range(1200)], cap=700)
     assert len(element.read().vms) == 1200
-    assert paths(element.answers)[1:4] == [
+    assert [path for path in paths(element.answers) if path.startswith("/vms")] == [
         "/vms?include_vm_nic_config=true",
         "/vms?include_vm_nic_config=true&offset=700&length=500",
-        "/protection_domains/",
     ]
 
 

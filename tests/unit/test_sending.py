@@ -1,0 +1,465 @@
+"""Sending changes: each at most once, in batches that are known before they are sent, whatever Citrix answers."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pytest
+
+from shared.errors import CitrixError, LockLost
+from shared.model.citrix import MachineId
+from shared.model.job import ItemOutcome, Job
+from shared.model.remap import Batch, Change, SendingStep
+from shared.runs.pacing import LONGEST_PAUSE
+from shared.runs.sending import LOOKS_AFTER_CANCEL, MOST_LOOKS, MOST_SUBMITS, Outcome, Told, send
+from shared.runs.stragglers import ENOUGH_REFUSALS, is_lost, send_again
+from tests.unit.writable_site import (
+    AFTER,
+    NOON,
+    RUN,
+    TRANSACTION,
+    Fate,
+    Heard,
+    MemoryBatches,
+    MemoryJob,
+    WritableSite,
+    changes,
+    machines,
+    refusal,
+    trouble,
+)
+
+FEW = 3
+MANY = 1_000
+
+
+def sent(
+    site: WritableSite, number: int = FEW, heard: Heard | None = None, batches: MemoryBatches | None = None
+) -> dict[MachineId, Outcome]:
+    return send((heard or Heard()).sending(site, batches or MemoryBatches()), changes(number))
+
+
+def told(outcomes: dict[MachineId, Outcome]) -> Counter[Told]:
+    return Counter(outcome.told for outcome in outcomes.values())
+
+
+def each_sent_once(site: WritableSite, number: int) -> bool:
+    counted = Counter(machine for batch in site.submitted for machine in batch)
+    return counted == Counter(machines(number)) and not site.sent_alone
+
+
+def test_nothing_to_send_asks_nobody_anything() -> None:
+    heard = Heard()
+    assert send(heard.sending(WritableSite(), MemoryBatches()), []) == {}
+    assert heard.checks == 0
+
+
+@pytest.mark.parametrize("number", [1, 50, 51, 401, MANY])
+def test_every_machine_is_sent_once_and_has_an_outcome(number: int) -> None:
+    site, heard = WritableSite(), Heard()
+    outcomes = sent(site, number, heard)
+    assert outcomes == dict.fromkeys(machines(number), Outcome(Told.DONE))
+    assert each_sent_once(site, number)
+    assert Counter(heard.before) == Counter(machines(number))
+    assert heard.after == outcomes
+    assert heard.undone == []
+    assert site.most_under_way <= 4
+    assert max(len(batch) for batch in site.submitted) <= 400
+
+
+def test_a_batch_is_known_before_it_is_sent_and_its_job_before_it_is_waited_for() -> None:
+    site, batches, heard = WritableSite(), MemoryBatches(), Heard()
+    known_when_sent: list[list[Batch]] = []
+    site.on_submit = lambda: known_when_sent.append(batches.of(RUN))
+    sent(site, FEW, heard, batches)
+    ((before,),) = known_when_sent
+    assert (before.machines, before.job, before.ended, before.began_at) == (tuple(machines(FEW)), None, False, NOON)
+    assert [(batch.job, batch.ended) for batch in batches.kept] == [(None, False), ("job-1", False), ("job-1", True)]
+    assert batches.of(RUN)[0].step is SendingStep.APPLY
+
+
+def test_numbers_go_on_after_those_that_the_run_has_already() -> None:
+    known = Batch(7, SendingStep.APPLY, tuple(machines(1)), NOON, job="old", ended=True)
+    batches = MemoryBatches(known)
+    sent(WritableSite(), 120, batches=batches)
+    numbers = [batch.number for batch in batches.kept if batch.job is None]
+    assert sorted(numbers) == list(range(8, 8 + len(numbers)))
+    assert len(numbers) >= 2
+    assert known in batches.of(RUN)
+
+
+def test_jobs_are_looked_at_after_one_two_five_and_then_every_ten_seconds() -> None:
+    site, heard = WritableSite(looks=6), Heard()
+    sent(site, FEW, heard)
+    first, *others = heard.pauses
+    assert 0.5 < first <= 1.0, "the first pause counts from the answer to the submit"
+    assert others == [2.0, 5.0, 10.0, 10.0, 10.0]
+
+
+def test_the_lock_is_checked_before_each_submit_and_each_look() -> None:
+    site, heard = WritableSite(looks=3), Heard()
+    sent(site, FEW, heard)
+    assert heard.checks == 1 + 1 + 3
+
+
+def test_a_lock_that_is_lost_sends_nothing_more() -> None:
+    site, heard = WritableSite(), Heard()
+
+    def lost() -> None:
+        raise LockLost("another worker has it")
+
+    heard.check = lost
+    with pytest.raises(LockLost):
+        sent(site, MANY, heard)
+    assert site.submitted == []
+
+
+def test_a_lock_that_is_lost_on_the_way_ends_all_lanes() -> None:
+    site, heard = WritableSite(), Heard()
+
+    def lost_after_two() -> None:
+        if len(site.submitted) >= 2:
+            raise LockLost("another worker has it")
+
+    heard.check = lost_after_two
+    with pytest.raises(LockLost):
+        sent(site, MANY, heard)
+    assert 2 <= len(site.submitted) <= 5, "what was past its last check goes out, and no more"
+
+
+def test_a_429_at_a_submit_is_waited_out_and_each_machine_still_goes_once() -> None:
+    site, heard = WritableSite(submits=deque([Fate.THROTTLED] * 3)), Heard()
+    assert told(sent(site, FEW, heard)) == {Told.DONE: FEW}
+    assert each_sent_once(site, FEW)
+    backoff = heard.pauses[:3]
+    assert all(low <= pause <= 2 * low for low, pause in zip((0.5, 1.0, 2.0), backoff, strict=True))
+
+
+def test_a_429_that_says_how_long_is_obeyed() -> None:
+    site, heard = WritableSite(submits=deque([Fate.THROTTLED]), retry_after=9.0), Heard()
+    sent(site, FEW, heard)
+    assert 9.0 <= heard.pauses[0] <= 10.0
+
+
+def test_429s_among_many_batches_lose_and_double_nothing() -> None:
+    fates = [Fate.FINE, Fate.THROTTLED, Fate.THROTTLED, Fate.FINE, Fate.FINE, Fate.THROTTLED] * 2
+    site = WritableSite(submits=deque(fates))
+    assert told(sent(site, MANY)) == {Told.DONE: MANY}
+    assert each_sent_once(site, MANY)
+    assert site.most_under_way <= 4
+
+
+def test_a_429_that_does_not_end_is_a_refusal_of_that_batch_and_nothing_of_it_was_done() -> None:
+    site, batches, heard = WritableSite(submits=deque([Fate.THROTTLED] * MOST_SUBMITS)), MemoryBatches(), Heard()
+    outcomes = sent(site, FEW, heard, batches)
+    assert told(outcomes) == {Told.REFUSED: FEW}
+    assert {outcome.code for outcome in outcomes.values()} == {429}
+    assert batches.kept[-1].ended
+    assert len(heard.pauses) == MOST_SUBMITS - 1
+    assert max(heard.pauses) <= LONGEST_PAUSE
+    assert site.submitted == []
+
+
+def test_a_batch_that_is_refused_ends_and_the_others_go_on() -> None:
+    site, batches = WritableSite(submits=deque([Fate.REFUSED])), MemoryBatches()
+    outcomes = sent(site, 120, batches=batches)
+    counted = told(outcomes)
+    assert counted[Told.DONE] + counted[Told.REFUSED] == 120
+    assert counted[Told.REFUSED] >= 20
+    refused = [outcome for outcome in outcomes.values() if outcome.told is Told.REFUSED]
+    assert all(TRANSACTION in (outcome.sentence or "") and outcome.code == 400 for outcome in refused)
+    assert all(batch.ended for batch in batches.of(RUN))
+
+
+def test_a_right_that_is_missing_refuses_all_and_costs_few_calls() -> None:
+    site, heard = WritableSite(submits=deque([Fate.FORBIDDEN] * MANY)), Heard()
+    batches = MemoryBatches()
+    outcomes = sent(site, MANY, heard, batches)
+    assert told(outcomes) == {Told.REFUSED: MANY}
+    assert {(outcome.code, TRANSACTION in (outcome.sentence or "")) for outcome in outcomes.values()} == {(403, True)}
+    assert MANY - len(site.submits) <= 4, "as many as were under way at once"
+    assert all(batch.ended for batch in batches.of(RUN))
+
+
+def test_a_batch_whose_answer_is_lost_is_waited_for_and_not_sent_again() -> None:
+    site, batches, heard = WritableSite(submits=deque([Fate.ANSWER_LOST]), looks=3), MemoryBatches(), Heard()
+    outcomes = sent(site, FEW, heard, batches)
+    assert told(outcomes) == {Told.UNKNOWN: FEW}
+    assert each_sent_once(site, FEW)
+    assert all(site.hosting[machine] == AFTER for machine in machines(FEW)), "it had come to its end"
+    assert site.looked_at == ["job-1"] * 3
+    assert heard.pauses[0] == 1.0, "a request that was lost a moment ago may only now become a job"
+    (batch,) = batches.of(RUN)
+    assert (batch.job, batch.ended) == (None, True)
+
+
+def test_a_batch_that_never_arrived_is_unknown_too() -> None:
+    site = WritableSite(submits=deque([Fate.LOST_ON_THE_WAY]))
+    assert told(sent(site, FEW)) == {Told.UNKNOWN: FEW}
+    assert site.hosting == {}
+
+
+def test_jobs_of_long_ago_and_of_batches_that_are_known_are_not_waited_for() -> None:
+    site = WritableSite(submits=deque([Fate.LOST_ON_THE_WAY]), looks=None)
+    site.jobs["yesterday"] = MemoryJob("yesterday", (), None, created_at=NOON - timedelta(hours=1))
+    site.jobs["ours"] = MemoryJob("ours", (), None)
+    known = Batch(1, SendingStep.APPLY, (), NOON, job="ours", ended=False)
+    assert told(sent(site, FEW, batches=MemoryBatches(known))) == {Told.UNKNOWN: FEW}
+    assert site.looked_at == []
+
+
+def test_a_job_of_unknown_time_may_be_the_lost_one() -> None:
+    site = WritableSite(submits=deque([Fate.LOST_ON_THE_WAY]))
+    site.jobs["timeless"] = MemoryJob("timeless", (), 2, created_at=None)
+    sent(site, FEW)
+    assert site.looked_at == ["timeless"] * 2
+
+
+def test_a_lost_batch_that_does_not_end_and_cannot_be_cancelled_is_stuck() -> None:
+    site, batches = WritableSite(submits=deque([Fate.ANSWER_LOST]), looks=None, cancellable=False), MemoryBatches()
+    outcomes = sent(site, FEW, batches=batches)
+    assert outcomes == dict.fromkeys(machines(FEW), Outcome(Told.STUCK, "Citrix's job job-1 does not come to an end."))
+    assert not batches.of(RUN)[0].ended, "a successor has to wait for it too"
+
+
+def test_a_job_that_does_not_end_is_cancelled_and_its_machines_are_unknown() -> None:
+    site, batches, heard = WritableSite(looks=None), MemoryBatches(), Heard()
+    assert told(sent(site, FEW, heard, batches)) == {Told.UNKNOWN: FEW}
+    assert site.cancelled == ["job-1"]
+    assert len(site.looked_at) == MOST_LOOKS + 1
+    assert 180 <= sum(heard.pauses) <= 240, "about three and a half minutes"
+    assert batches.kept[-1].ended
+
+
+def test_a_job_that_cannot_be_cancelled_is_stuck_and_may_still_do_it() -> None:
+    site, batches = WritableSite(looks=None, cancellable=False), MemoryBatches()
+    outcomes = sent(site, FEW, batches=batches)
+    assert outcomes == dict.fromkeys(machines(FEW), Outcome(Told.STUCK, "Citrix's job job-1 does not come to an end."))
+    assert not batches.kept[-1].ended
+    assert each_sent_once(site, FEW)
+
+
+def test_a_job_that_goes_on_after_its_cancelling_is_stuck() -> None:
+    class Deaf(WritableSite):
+        def cancel(self, job_id: str) -> bool:
+            self.cancelled.append(job_id)
+            return True
+
+    site = Deaf(looks=None)
+    assert told(sent(site, FEW)) == {Told.STUCK: FEW}
+    assert len(site.looked_at) == MOST_LOOKS + LOOKS_AFTER_CANCEL
+
+
+def test_one_stuck_batch_keeps_the_others_from_nothing() -> None:
+    class OneStuck(WritableSite):
+        def submit(self, changes: Sequence[Change]) -> str:
+            job = super().submit(changes)
+            if MachineId("m-0001") in self.submitted[-1]:
+                self.jobs[job].looks = None
+            return job
+
+    site = OneStuck(cancellable=False)
+    outcomes = sent(site, 200)
+    stuck = [machine for machine, outcome in outcomes.items() if outcome.told is Told.STUCK]
+    assert stuck
+    assert told(outcomes)[Told.DONE] == 200 - len(stuck)
+    assert each_sent_once(site, 200)
+
+
+def test_a_job_that_citrix_forgot_leaves_its_machines_unknown() -> None:
+    site, batches = WritableSite(vanish=True), MemoryBatches()
+    outcomes = sent(site, FEW, batches=batches)
+    assert told(outcomes) == {Told.UNKNOWN: FEW}
+    assert all(is_lost(outcome) for outcome in outcomes.values())
+    assert batches.kept[-1].ended
+
+
+def test_results_that_cannot_be_had_leave_their_machines_unknown() -> None:
+    site = WritableSite(results_missing=True)
+    assert told(sent(site, FEW)) == {Told.UNKNOWN: FEW}
+    assert each_sent_once(site, FEW)
+
+
+def test_a_machine_that_the_results_do_not_name_is_unknown_and_the_others_are_done() -> None:
+    site = WritableSite(silent={MachineId("m-0002")})
+    outcomes = sent(site)
+    assert told(outcomes) == {Told.DONE: FEW - 1, Told.UNKNOWN: 1}
+    assert outcomes[MachineId("m-0002")].told is Told.UNKNOWN
+
+
+def test_an_item_that_is_refused_says_so_with_its_code_and_transaction() -> None:
+    site = WritableSite(refuses={MachineId("m-0001"): refusal(403), MachineId("m-0003"): refusal(500)})
+    outcomes = sent(site)
+    assert {machine: (outcome.told, outcome.code) for machine, outcome in outcomes.items()} == {
+        "m-0001": (Told.REFUSED, 403),
+        "m-0002": (Told.DONE, None),
+        "m-0003": (Told.REFUSED, 500),
+    }
+    assert TRANSACTION in (outcomes[MachineId("m-0001")].sentence or "")
+
+
+def test_an_item_that_only_began_is_followed_to_its_end() -> None:
+    site, heard = WritableSite(nested={MachineId("m-0002"): 4}), Heard()
+    outcomes = sent(site, FEW, heard)
+    assert told(outcomes) == {Told.DONE: FEW}
+    assert site.looked_at.count("job-1-m-0002") == 4
+    assert site.hosting[MachineId("m-0002")] == AFTER
+    assert each_sent_once(site, FEW)
+
+
+def test_an_item_whose_own_job_does_not_end_is_stuck_and_keeps_its_batch_open() -> None:
+    site, batches = WritableSite(nested={MachineId("m-0002"): None}, cancellable=False), MemoryBatches()
+    outcomes = sent(site, FEW, batches=batches)
+    assert told(outcomes) == {Told.DONE: FEW - 1, Told.STUCK: 1}
+    assert not batches.of(RUN)[0].ended
+
+
+def test_an_item_whose_own_job_was_cancelled_is_unknown() -> None:
+    site, batches = WritableSite(nested={MachineId("m-0002"): None}), MemoryBatches()
+    outcomes = sent(site, FEW, batches=batches)
+    assert outcomes[MachineId("m-0002")].told is Told.UNKNOWN
+    assert site.cancelled == ["job-1-m-0002"]
+    assert batches.of(RUN)[0].ended
+
+
+def test_who_says_stop_at_once_keeps_everything_and_leaves_no_batch_open() -> None:
+    site, batches, heard = WritableSite(), MemoryBatches(), Heard()
+    heard.stop = lambda: True
+    assert told(sent(site, MANY, heard, batches)) == {Told.KEPT: MANY}
+    assert site.submitted == []
+    assert all(batch.ended for batch in batches.of(RUN))
+
+
+def test_who_says_stop_between_batches_gets_the_rest_back_and_what_is_under_way_comes_to_its_end() -> None:
+    site, batches, heard = WritableSite(), MemoryBatches(), Heard()
+    heard.stop = lambda: len(site.submitted) >= 2
+    outcomes = sent(site, MANY, heard, batches)
+    gone = {machine for batch in site.submitted for machine in batch}
+    assert {machine for machine, outcome in outcomes.items() if outcome.told is Told.DONE} == gone
+    assert told(outcomes)[Told.KEPT] == MANY - len(gone)
+    assert MANY - len(gone) > 0
+    assert set(heard.undone).isdisjoint(gone), "only what was not sent is taken back"
+    assert set(heard.before) - gone == set(heard.undone)
+    assert all(batch.ended for batch in batches.of(RUN))
+
+
+def test_where_nobody_can_tell_what_is_under_way_the_error_is_raised_and_the_batch_stays_open() -> None:
+    class Silent(WritableSite):
+        def job(self, job_id: str) -> Job:
+            raise trouble("unreachable", None)
+
+    site, batches = Silent(), MemoryBatches()
+    with pytest.raises(CitrixError, match="nothing"):
+        sent(site, FEW, batches=batches)
+    (batch,) = batches.of(RUN)
+    assert (batch.job, batch.ended) == ("job-1", False)
+
+
+def test_an_error_of_one_lane_stops_the_others_before_their_next_batch() -> None:
+    class Broken(WritableSite):
+        def job(self, job_id: str) -> Job:
+            raise trouble("unreachable", None)
+
+    site = Broken()
+    with pytest.raises(CitrixError):
+        sent(site, 10_000)
+    assert len(site.submitted) <= 8
+
+
+def test_a_site_without_batches_gets_single_changes_each_once() -> None:
+    site, batches, heard = WritableSite(batches_taken=False), MemoryBatches(), Heard()
+    assert told(sent(site, 21, heard, batches)) == {Told.DONE: 21}
+    assert sorted(site.sent_alone) == machines(21)
+    assert Counter(heard.before) == Counter(machines(21))
+    assert (site.submitted, batches.kept) == ([], [])
+
+
+def test_a_single_change_may_be_refused_unknown_or_only_begin() -> None:
+    first, second, third, fourth = machines(4)
+    site = WritableSite(batches_taken=False, looks=2)
+    site.alone = {
+        first: [trouble("failed", 400, unsent=True)],
+        second: [trouble("timeout", None)],
+        third: ["alone-3"],
+    }
+    outcomes = sent(site, 4)
+    assert [outcomes[machine].told for machine in (first, second, third, fourth)] == [
+        Told.REFUSED,
+        Told.UNKNOWN,
+        Told.DONE,
+        Told.DONE,
+    ]
+    assert (outcomes[first].code, TRANSACTION in (outcomes[first].sentence or "")) == (400, True)
+    assert site.looked_at == ["alone-3"] * 2
+    assert site.sent_alone.count(second) == 1, "what may have been done is not sent again without a read-back"
+
+
+def test_single_changes_stop_between_two_of_them() -> None:
+    site, heard = WritableSite(batches_taken=False), Heard()
+    heard.stop = lambda: len(site.sent_alone) >= 8
+    outcomes = sent(site, 400, heard)
+    assert told(outcomes)[Told.DONE] == len(site.sent_alone)
+    assert 8 <= len(site.sent_alone) <= 8 + 8 * 4
+    assert set(heard.before) == set(site.sent_alone)
+
+
+def test_what_a_batch_did_not_change_goes_alone_and_once() -> None:
+    site, heard = WritableSite(), Heard()
+    first, second, third = machines(3)
+    site.alone = {second: [trouble("failed", 500)]}
+    outcomes = send_again(heard.sending(site, MemoryBatches()), changes(3), {})
+    assert [outcomes[machine].told for machine in (first, second, third)] == [Told.DONE, Told.UNKNOWN, Told.DONE]
+    assert sorted(site.sent_alone) == machines(3)
+
+
+def test_after_some_refusals_for_want_of_a_right_the_rest_is_not_tried() -> None:
+    site = WritableSite()
+    site.alone = {machine: [trouble("forbidden", 403, unsent=True)] for machine in machines(200)}
+    before = {machine: Outcome(Told.REFUSED, f"no right for {machine}", 403) for machine in machines(200)}
+    outcomes = send_again(Heard().sending(site, MemoryBatches()), changes(200), before)
+    assert ENOUGH_REFUSALS <= len(site.sent_alone) <= ENOUGH_REFUSALS + 4
+    untried = set(machines(200)) - set(site.sent_alone)
+    assert all(outcomes[machine] == before[machine] for machine in untried)
+    assert told(outcomes) == {Told.REFUSED: 200}
+
+
+def test_a_missing_right_keeps_nothing_from_going_that_failed_for_another_reason() -> None:
+    site = WritableSite()
+    forbidden, others = machines(60)[:40], machines(60)[40:]
+    site.alone = {machine: [trouble("forbidden", 403, unsent=True)] for machine in forbidden}
+    before = {machine: Outcome(Told.REFUSED, "no right", 403) for machine in forbidden}
+    before |= {machine: Outcome(Told.REFUSED, "busy", 500) for machine in others}
+    outcomes = send_again(Heard().sending(site, MemoryBatches()), changes(60), before)
+    assert {outcomes[machine].told for machine in others} == {Told.DONE}
+
+
+def test_a_refusal_of_single_machines_keeps_the_others_from_nothing() -> None:
+    """Citrix answers 403 for machines that a role's scope does not cover, between others that it does."""
+    site = WritableSite()
+    locked = machines(90)[::3]
+    site.alone = {machine: [trouble("forbidden", 403, unsent=True)] for machine in locked}
+    before = {machine: Outcome(Told.UNKNOWN, "lost") for machine in machines(90)}
+    outcomes = send_again(Heard().sending(site, MemoryBatches()), changes(90), before)
+    assert told(outcomes) == {Told.DONE: 60, Told.REFUSED: 30}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "lost"),
+    [
+        (None, True),
+        (Outcome(Told.UNKNOWN, "no answer"), True),
+        (Outcome(Told.REFUSED, "no"), False),
+        (Outcome(Told.DONE), False),
+        (Outcome(Told.STUCK, "stuck"), False),
+    ],
+)
+def test_lost_is_only_what_nothing_is_known_of(outcome: Outcome | None, lost: bool) -> None:
+    assert is_lost(outcome) is lost
+
+
+def test_an_item_outcome_with_a_job_is_no_refusal_whatever_its_code() -> None:
+    site = WritableSite(refuses={MachineId("m-0001"): ItemOutcome(202, job="job-9")})
+    site.jobs["job-9"] = MemoryJob("job-9", changes(1), 1, "UpdateMachine")
+    assert sent(site, 1)[MachineId("m-0001")].told is Told.DONE
