@@ -8,7 +8,7 @@ READY := .venv/.ready
 AZURITE := sandbox/azurite/node_modules/.ready
 CLIENTS := tests/nutanix_clients/.venv-4.0/.ready tests/nutanix_clients/.venv-4.3/.ready
 
-.PHONY: demo serve test bench lint clean
+.PHONY: demo serve test crash chaos soak bench lint clean
 
 demo: $(READY) $(AZURITE)
 	@$(BIN)/python -m sandbox demo
@@ -18,6 +18,17 @@ serve: $(READY) $(AZURITE)
 
 test: $(READY) $(AZURITE) $(CLIENTS)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+
+# the host is killed at every step, and not only at some
+crash: $(READY) $(AZURITE)
+	REALIGN_LONG=1 $(BIN)/python -m pytest tests/e2e/test_kill_points.py tests/e2e/test_two_hosts.py -n $(WORKERS) $(ARGS)
+
+# all seeds, or one of them: make chaos SEED=17
+chaos: $(READY) $(AZURITE)
+	REALIGN_CHAOS=$(or $(SEED),all) $(BIN)/python -m pytest tests/chaos $(if $(SEED),,-n $(WORKERS)) $(ARGS)
+
+soak: $(READY) $(AZURITE)
+	REALIGN_LONG=1 $(BIN)/python -m pytest tests/stateful --timeout 7200 $(ARGS)
 
 bench: $(READY) $(AZURITE)
 	@$(BIN)/python -m tests.bench.scripts --machines $(MACHINES) --latency-ms $(LATENCY_MS)

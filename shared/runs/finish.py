@@ -41,7 +41,8 @@ def finish_apply(
     """
     run, policy = record.run, profile.policy
     verified = rows.of({RemapState.VERIFIED}, selected)
-    connections = WrittenConnections(resources.inputs, run).all() if run.writing_since is not None else {}
+    written = WrittenConnections(resources.inputs, run)
+    connections = written.came_to(remap.after for remap in verified) if run.writing_since is not None else {}
     keep_departures(resources, run, rows.every())
     if run.cancelled_by is not None:
         text = f"{run.cancelled_by} cancelled the run before it was written."

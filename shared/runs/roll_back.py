@@ -203,7 +203,8 @@ class _RollingBack:
         keep_departures(resources, run, self.rows.every())
         counts = self.rows.counts()
         record.step("rollback", "done", self.rows.told(), states=counts)
-        connections = self.written.all() if run.writing_since is not None else {}
+        back = self.rows.of({RemapState.ROLLED_BACK})
+        connections = self.written.came_to(remap.before for remap in back) if run.writing_since is not None else {}
         if connections and reset:
             self.check()
             said, well = reset_connections(self.writer, connections)

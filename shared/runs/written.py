@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from shared.azure.inputs import Inputs
 from shared.model.citrix import Hosting
 from shared.model.run import Run
+from shared.planning.names import fold
 
 _KEY = "written-connections"
 
@@ -27,8 +28,23 @@ class WrittenConnections:
         known = dict(self.all()) if self._run.writing_since is not None else {}
         for place in places:
             known[place.connection_id or place.connection or ""] = place.connection or ""
-        self._inputs.put_names(self._run.id, _KEY, [f"{key}\n{name}" for key, name in sorted(known.items())])
+        self._put(known)
+
+    def came_to(self, places: Iterable[Hosting]) -> Mapping[str, str]:
+        """Of what was written to, the connections among ``places``, where machines stand now; the others are forgotten.
+
+        Where Citrix refused every machine nothing has changed, and a reset would only disturb those that were there.
+        """
+        there = {fold(text) for place in places for text in (place.connection_id, place.connection) if text}
+        known = self.all()
+        reached = {key: name for key, name in known.items() if {fold(key), fold(name)} & there}
+        if reached != known:
+            self._put(reached)
+        return reached
 
     def all(self) -> Mapping[str, str]:
         kept = self._inputs.names(self._run.id, _KEY) or ()
         return dict(entry.split("\n", 1) for entry in kept)
+
+    def _put(self, known: Mapping[str, str]) -> None:
+        self._inputs.put_names(self._run.id, _KEY, [f"{key}\n{name}" for key, name in sorted(known.items())])

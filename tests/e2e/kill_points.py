@@ -46,8 +46,9 @@ machines:
     vms: [{at: PAR-CL01, id: old}]
 profile:
   name: crash
-  policy: {maxChanges: 200, maxChangePercent: 100, switchCatalogZone: true}
+  policy: {switchCatalogZone: true}
 """
+POLICY = {"switchCatalogZone": True}
 TARGET = "amsterdam"
 REMAPS = 110  # more than one batch holds, and more rows than one transaction
 MOVED_TO, MOVED_FROM = "Nutanix AHV Amsterdam", "Nutanix AHV Paris"
@@ -147,6 +148,7 @@ def _of_work_queue(_: str, path: str, __: bytes) -> bool:
     return "/realign-work/messages" in path
 
 
+BEFORE_A_LOCK = _lock_of("profile")
 NEW_RUN = Call("storage/table", "POST", _row("runs", "run"))
 INPUT = Call("storage/table", "PUT", _row("inputs", ""))
 RELEASE = Call("storage/table", "DELETE", _row("locks", "profile"))
@@ -215,8 +217,6 @@ POINTS = (
     _after("the-results", _A, _citrix("getJobResults")),
     _before("the-batch-has-ended", _A, BATCH_ENDED),
     _after("the-batch-has-ended", _A, BATCH_ENDED),
-    _before("the-rows-are-applied", _A, _remaps_are("applied")),
-    _after("the-rows-are-applied", _A, _remaps_are("applied")),
     # what follows the writes
     _before("the-read-back", _A, _citrix("listMachines"), nth=2),
     _before("the-rows-are-verified", _A, _remaps_are("verified"), short=True),

@@ -14,7 +14,6 @@ from sandbox.world import stable_uuid
 from shared.azure.work_queue import WorkStep
 from shared.model.run import RemapState, RunStatus
 from shared.runs.site_memory import SiteMemory
-from shared.runs.stragglers import ENOUGH_REFUSALS
 from tests.integration.workplace import ALL, AMSTERDAM, MOVED, PARIS, SOMEBODYS_VM, SWAP, W11, Workplace, workplace
 
 Change = Callable[[Workplace], None]
@@ -100,7 +99,11 @@ def test_from_and_to_are_durable_before_anything_is_written(place: Workplace) ->
         assert {remap.state for remap in remaps.values()} == {RemapState.APPLYING}
         assert all(remap.sent and remap.before == before[host] for host, remap in remaps.items())
         (batch,) = place.resources.batches.of(run_id)
-        assert (set(batch.machines), batch.job, batch.ended) == ({remap.machine for remap in remaps.values()}, None, False)
+        assert (set(batch.machines), batch.job, batch.ended) == (
+            {remap.machine for remap in remaps.values()},
+            None,
+            False,
+        )
         assert place.run(run_id).writing_since is not None
         assert place.written() == {}
     assert place.run(run_id).status is RunStatus.COMPLETED
@@ -171,7 +174,15 @@ def test_a_target_connection_that_changed_since_the_plan_fails_its_machines_alon
     change(place)
     place.approve(run_id)
     place.work()
-    check_only_amsterdam_failed(place, run_id, sentence)
+    states, errors = place.states(run_id), place.errors(run_id)
+    assert {host for host, state in states.items() if state == "failed"} == set(W11)
+    assert all(errors[host].startswith(sentence) for host in W11)
+    # a cluster whose connection cannot be named tells nothing, and then a name alone is no proof (design, rule 6)
+    others = {VERIFIED} if change is maintenance else {"superseded"}
+    assert {states[host] for host in IN_PARIS} == others
+    assert set(place.written()) <= IN_PARIS
+    assert place.run(run_id).status is RunStatus.COMPLETED_WITH_ERRORS
+    assert place.resets() == ({PARIS: 1} if change is maintenance else {})
 
 
 @pytest.mark.parametrize(("change", "sentence"), TARGET_CHANGES)
@@ -232,10 +243,6 @@ def namesake_appeared(place: Workplace) -> None:
     cluster.add(type(twin)(stable_uuid("a namesake of REP-01"), twin.name))
 
 
-def somebody_elses_machine_took_the_vm(place: Workplace) -> None:
-    place.machine("HOME-01").hosted_machine_id = (place.machine("W11-01").hosted_machine_id or "").lower()
-
-
 @pytest.mark.parametrize(
     ("change", "host", "words"),
     [
@@ -246,7 +253,6 @@ def somebody_elses_machine_took_the_vm(place: Workplace) -> None:
         pytest.param(vm_vanished, "W11-01", "planned differently", id="its-vm-vanished"),
         pytest.param(vm_went_home, "W11-01", "planned differently", id="its-vm-went-back"),
         pytest.param(namesake_appeared, "REP-01", "planned differently", id="a-namesake-turned-up"),
-        pytest.param(somebody_elses_machine_took_the_vm, "W11-01", "planned differently", id="another-machine-took-it"),
     ],
 )
 def test_what_is_not_as_it_was_planned_is_superseded_and_the_others_go_on(
@@ -274,6 +280,17 @@ def test_a_vm_that_another_machine_still_holds_is_not_given_away(place: Workplac
     assert "still held by" in sentence
     assert "CORP\\SWAP-B" in sentence
     assert place.written() == {}
+
+
+def test_a_vm_that_another_machine_took_since_the_plan_is_left_with_it(place: Workplace) -> None:
+    run_id = place.planned()
+    place.approve(run_id)
+    with place.working(place.hold("listMachines")):
+        place.machine("HOME-01").hosted_machine_id = place.machine("W11-01").hosted_machine_id
+    assert place.states(run_id)["W11-01"] == "failed"
+    assert "CORP\\HOME-01" in place.errors(run_id)["W11-01"]
+    assert place.as_planned(run_id) == ALL - {"W11-01"}
+    assert place.written() == dict.fromkeys(ALL - {"W11-01"}, 1)
 
 
 def test_two_machines_that_hold_each_others_vm_change_places_together(place: Workplace) -> None:
@@ -316,86 +333,3 @@ def test_another_site_behind_the_profile_is_not_written_to(place: Workplace) -> 
     assert "Nothing was written" in (run.error or "")
     assert (place.written(), set(place.states(run_id).values())) == ({}, {"failed"})
     place.resources.sites = SiteMemory()
-
-
-# what Citrix refuses
-
-
-def test_machines_that_may_not_be_changed_fail_with_what_citrix_says_and_the_others_are_verified(
-    place: Workplace,
-) -> None:
-    place.site.locked = {place.machine(host).id for host in W11[:2]}
-    run_id = place.applied()
-    assert {host for host, state in place.states(run_id).items() if state == "failed"} == set(W11[:2])
-    for host, error in place.errors(run_id).items():
-        assert f"You are not permitted to change the machine CORP\\{host}" in error
-        assert "(transaction " in error
-    assert place.as_planned(run_id) == ALL - set(W11[:2])
-    assert place.written() == dict.fromkeys(ALL - set(W11[:2]), 1)
-    assert place.calls("PATCH", "/Machines/{nameOrId}") == 2, "each once more, alone"
-    assert place.run(run_id).status is RunStatus.COMPLETED_WITH_ERRORS
-
-
-def test_a_right_that_is_missing_for_batches_fails_everything_with_few_calls(place: Workplace) -> None:
-    place.site.forbidden = {"submitBatch", "updateMachine"}
-    run_id = place.applied()
-    errors = place.errors(run_id, RemapState.FAILED)
-    assert set(errors) == ALL
-    assert all("HTTP 403" in error and "(transaction " in error for error in errors.values())
-    assert all("a role that may change machines" in error for error in errors.values())
-    assert place.calls("POST", "/$batch") == 1
-    assert place.calls("PATCH", "/Machines/{nameOrId}") <= ENOUGH_REFUSALS + 4
-    assert place.written() == {}
-    assert place.resets() == {}, "no connection has changed"
-    assert place.run(run_id).status is RunStatus.COMPLETED_WITH_ERRORS
-
-
-def test_a_right_that_is_missing_for_batches_alone_is_made_up_for_by_single_changes(place: Workplace) -> None:
-    place.site.forbidden = {"submitBatch"}
-    run_id = place.applied()
-    assert set(place.states(run_id).values()) == {VERIFIED}
-    assert {write.via for write in place.world.history} == {Via.ALONE}
-    assert place.written() == dict.fromkeys(ALL, 1)
-
-
-# what goes wrong on the way
-
-
-def test_items_that_fail_are_sent_alone_and_verified(place: Workplace) -> None:
-    place.sandbox.faults.set("batch-item-fail", 3)
-    run_id = place.applied()
-    assert set(place.states(run_id).values()) == {VERIFIED}
-    assert sorted(write.via for write in place.world.history) == [Via.ALONE] * 3 + [Via.BATCH] * 8
-    assert place.written() == dict.fromkeys(ALL, 1)
-
-
-def test_items_that_say_done_and_did_nothing_are_found_out_by_reading_back(place: Workplace) -> None:
-    place.sandbox.faults.set("batch-item-fail", "lie:4")
-    run_id = place.applied()
-    assert place.as_planned(run_id) == ALL
-    assert [write.via for write in place.world.history].count(Via.ALONE) == 4
-    assert place.written() == dict.fromkeys(ALL, 1)
-
-
-def test_items_that_fail_and_then_fail_alone_end_failed_with_the_transaction(place: Workplace) -> None:
-    place.sandbox.faults.set("batch-item-fail", 11)
-    place.site.locked = {place.machine("W11-03").id}
-    run_id = place.applied()
-    assert set(place.errors(run_id)) == {"W11-03"}
-    assert "(transaction " in place.errors(run_id)["W11-03"]
-    assert place.as_planned(run_id) == ALL - {"W11-03"}
-    assert place.remaps(run_id)["W11-03"].sent
-
-
-def test_a_token_that_ends_in_the_middle_costs_no_machine(place: Workplace) -> None:
-    run_id = place.planned()
-    place.approve(run_id)
-    for operation in ("listMachines", "submitBatch", "getJob", "getJobResults"):
-        with place.working(place.hold(operation)):
-            place.sandbox.faults.set("token-expiry", "call:1")
-        break_here = place.run(run_id).status
-        assert break_here is RunStatus.COMPLETED
-        break
-    assert place.sandbox.faults.fired("token-expiry") >= 1
-    assert place.as_planned(run_id) == ALL
-    assert place.written() == dict.fromkeys(ALL, 1)

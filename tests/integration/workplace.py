@@ -24,7 +24,7 @@ import yaml
 
 from sandbox.azurite import Azurite
 from sandbox.citrix_site import SimConnection, SimMachine, Write
-from sandbox.holds import Hold
+from sandbox.holds import Hold, When
 from sandbox.sandbox import Sandbox
 from sandbox.scenario import Scenario
 from sandbox.world_builder import WorldBuilder
@@ -184,6 +184,7 @@ class Workplace:
         self._document = json.loads(sandbox.profile_file.read_text("utf-8"))
         self._numbers = itertools.count(1)
         self._runs: list[RunId] = []
+        self._fired: dict[str, int] = {}
         self._vms = {name: cluster.vms for name, cluster in self._clusters().items()}
         self._before = self._state()
 
@@ -275,8 +276,8 @@ class Workplace:
             hold.release()
             done.result(HELD_SECONDS)
 
-    def hold(self, operation: str, when: Any = "before", nth: int = 1, match: Any = None) -> Hold:
-        return self.sandbox.holds.hold("citrix", operation, when, nth, match)
+    def hold(self, operation: str, when: When = "before", nth: int = 1, system: str = "citrix") -> Hold:
+        return self.sandbox.holds.hold(system, operation, when, nth)
 
     def tap(self, operation: str, system: str = "citrix") -> list[bytes]:
         """The bodies of all such calls from now on."""
@@ -362,6 +363,10 @@ class Workplace:
     def resets(self) -> dict[str, int]:
         return {self._names[each.id]: each.resets for each in self.site.connections.values() if each.resets}
 
+    def fired(self, fault: str) -> int:
+        """How often a fault struck since the test began."""
+        return self.sandbox.faults.fired(fault) - self._fired.get(fault, 0)
+
     def calls(self, method: str, route: str, system: str = "citrix") -> int:
         return self.sandbox.calls.count(system, method, route)
 
@@ -394,6 +399,7 @@ class Workplace:
         self.sandbox.holds.release_all()
         for fault in self.sandbox.faults.as_json():
             self.sandbox.faults.clear(str(fault["name"]))
+            self._fired[str(fault["name"])] = self.sandbox.faults.fired(str(fault["name"]))
         for name, value in copy.deepcopy(self._before).items():
             setattr(self.site, name, value)
         for name, cluster in self._clusters().items():
