@@ -226,7 +226,7 @@ class Policy(Part):
     hold_hours: Annotated[int, Field(ge=0, le=720)] = Field(
         24, description="How long a DR run puts the profile's schedule on hold. Hours; 0: not at all."
     )
-    four_eyes: bool = Field(False, description="Whoever started a run may not approve it.")
+    four_eyes: bool = Field(False, description="Whoever started a run may not approve or resolve in it.")
     reset_hosting_connection: bool = Field(
         True, description="Reset the hosting connections that machines moved to, so that Citrix sees power states."
     )

@@ -60,6 +60,7 @@ def run_to_row(run: Run) -> dict[str, Value | None]:
         "approvedBy": _cut(run.approved_by, _TEXT_UNITS),
         "cancelledBy": _cut(run.cancelled_by, _TEXT_UNITS),
         "writingSince": to_text(run.writing_since),
+        "selection": run.selection,
     }
 
 
@@ -100,6 +101,7 @@ def row_to_run(row: Mapping[str, Any]) -> Run:
         approved_by=row.get("approvedBy"),
         cancelled_by=row.get("cancelledBy"),
         writing_since=to_time(row.get("writingSince")),
+        selection=row.get("selection"),
     )
 
 

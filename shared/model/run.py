@@ -81,7 +81,8 @@ class Run:
     """One execution of a profile, as its row in ``runs`` holds it.
 
     ``site_id`` is the Citrix site that it was planned for, ``approved_by`` who approved last (``realign``: its mode
-    did), ``cancelled_by`` who asked it to stop, ``writing_since`` when the first write to Citrix became possible.
+    did), ``cancelled_by`` who asked it to stop, ``writing_since`` when the first write to Citrix became possible,
+    ``selection`` the input with the machines that are applied or rolled back where these are not all.
     """
 
     id: RunId
@@ -116,6 +117,7 @@ class Run:
     approved_by: str | None = None
     cancelled_by: str | None = None
     writing_since: datetime | None = None
+    selection: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ from shared.runs.remap_rows import RemapRows
 from shared.runs.resources import Resources
 from shared.runs.same_site import check_same_site
 from shared.runs.sending import Outcome, Sending, Told, send
+from shared.runs.sent_to_work import selected_machines
 from shared.runs.stragglers import FEW, is_lost, send_again
 from shared.runs.takeover import settle_batches
 from shared.runs.tell import tell_machines
@@ -102,9 +103,7 @@ class _Applying:
         return self.loading.result()
 
     def __post_init__(self) -> None:
-        names = self.resources.inputs.names(self.record.run.id, "apply")
-        # empty: all that are approved
-        self.selected = frozenset(MachineId(name) for name in names) if names else None
+        self.selected = selected_machines(self.resources, self.record.run)
         self._row_guard = threading.Lock()
         self._followed = 0
 

@@ -38,7 +38,7 @@ def attempted(
     except RealignError as error:
         if isinstance(error, StorageError) and error.retryable:
             raise
-        if not error.retryable or record.run.attempts >= MOST_ATTEMPTS:
+        if not error.retryable:
             fail_run(resources, record.versioned, str(error))
             return None
         wait = PAUSE * record.run.attempts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from shared.azure.work_queue import WorkStep
 from shared.citrix.writer import SiteWriter
@@ -41,12 +41,18 @@ def finish_apply(
     """
     run, policy = record.run, profile.policy
     verified = rows.of({RemapState.VERIFIED}, selected)
-    written = WrittenConnections(resources.inputs, run)
-    connections = written.came_to(remap.after for remap in verified) if run.writing_since is not None else {}
+    connections: Mapping[str, str] = {}
+    if run.writing_since is not None:
+        written = WrittenConnections(resources.inputs, run)
+        written.keep_only(remap.after for remap in verified)
+        connections = written.all()
     keep_departures(resources, run, rows.every())
     if run.cancelled_by is not None:
         text = f"{run.cancelled_by} cancelled the run before it was written."
-        rows.move_to(RemapState.SUPERSEDED, {remap.machine: text for remap in rows.of({RemapState.APPROVED})})
+        # a scheduled run that gave way before it wrote has nothing left that anybody would decide on
+        gave_way = run.trigger == "schedule" and run.writing_since is None
+        left = {RemapState.APPROVED, RemapState.PROPOSED} if gave_way else {RemapState.APPROVED}
+        rows.move_to(RemapState.SUPERSEDED, {remap.machine: text for remap in rows.of(left)})
     record.step("apply", "done", rows.told(), progress=92, states=rows.counts())
     well = True
     if connections and policy.reset_hosting_connection:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from shared.azure.work_queue import WorkStep
 from shared.errors import NotWaiting
-from shared.model.citrix import MachineId
 from shared.model.run import Event, RemapState, Run, RunId, RunStatus
 from shared.runs.access import Caller
 from shared.runs.busy import check_idle
 from shared.runs.remap_rows import RemapRows
 from shared.runs.resources import Resources
-from shared.runs.review import change_run, check_open, remaps_named, send_message, start_applying
+from shared.runs.review import REVIEWABLE, check_open, remaps_named
 from shared.runs.review_request import MachinesRequest
 from shared.runs.roll_back import can_be_rolled_back
+from shared.runs.sent_to_work import send_to_work
 
 ROLLABLE = (
     RunStatus.AWAITING_REVIEW,
@@ -43,7 +41,7 @@ def order_apply(resources: Resources, run_id: RunId, request: MachinesRequest, c
     elif not rows.of({RemapState.APPROVED}):
         raise NotWaiting(f"Run {run_id} has no approved remap. Approve some first.")
     _tell(resources, run_id, caller, "apply-requested", len(machines or rows.of({RemapState.APPROVED})), request)
-    return start_applying(resources, run_id, machines, {})
+    return send_to_work(resources, run_id, WorkStep.APPLY, REVIEWABLE, machines)
 
 
 def order_roll_back(resources: Resources, run_id: RunId, request: MachinesRequest, caller: Caller) -> Run:
@@ -63,24 +61,7 @@ def order_roll_back(resources: Resources, run_id: RunId, request: MachinesReques
     if not chosen:
         raise NotWaiting(f"Run {run_id} has written nothing that could be rolled back.")
     _tell(resources, run_id, caller, "rollback-requested", len(chosen), request)
-    machines: list[MachineId] = [remap.machine for remap in chosen]
-    resources.inputs.put_names(run_id, "rollback", machines)
-
-    def rolling_back(found: Run) -> Run:
-        return replace(
-            found,
-            status=RunStatus.ROLLING_BACK,
-            attempts=0,
-            progress=0,
-            not_before=None,
-            ended_at=None,
-            error=None,
-            writing_since=None,
-        )
-
-    started = change_run(resources, run_id, ROLLABLE, rolling_back).value
-    send_message(resources, started, WorkStep.ROLLBACK)
-    return started
+    return send_to_work(resources, run_id, WorkStep.ROLLBACK, ROLLABLE, [remap.machine for remap in chosen])
 
 
 def _tell(

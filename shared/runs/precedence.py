@@ -59,7 +59,7 @@ def _give_way(resources: Resources, other: Run, run: Run) -> None:
         return
     now = resources.now()
     resources.events.append(other.id, Event(now, SERVICE.name, "cancel-requested", f"{by} takes its place."))
-    if was.status is RunStatus.AWAITING_REVIEW:
+    if was.status is not RunStatus.APPLYING:  # its worker does it when it stops
         _supersede(resources, other, by)
     log.info("scheduled run gave way run=%s to=%s", other.id, run.id)
 

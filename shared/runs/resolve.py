@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from shared.azure.finding_row import StoredFinding
 from shared.azure.remaps import Remaps
-from shared.errors import InvalidRequest, NotAllowed, RemapNotOpen
+from shared.errors import InvalidRequest, RemapNotOpen
 from shared.model.citrix import Hosting, MachineId
 from shared.model.finding import FindingKind, Plan
 from shared.model.nutanix import VmUuid
@@ -16,11 +16,12 @@ from shared.planning.names import fold
 from shared.planning.plan import fingerprint_of
 from shared.planning.standing import described, same
 from shared.runs.access import Caller
-from shared.runs.draft import Basis, kept_profile
+from shared.runs.draft import Basis
 from shared.runs.remap_rows import RemapRows
 from shared.runs.resources import Resources
-from shared.runs.review import REVIEWABLE, change_run, check_open
+from shared.runs.review import REVIEWABLE, check_four_eyes, check_open
 from shared.runs.review_request import ResolveRequest
+from shared.runs.sent_to_work import change_run
 
 _KEY = "connections"
 _RESOLVABLE = (FindingKind.AMBIGUOUS, FindingKind.CONFLICT)
@@ -48,10 +49,7 @@ def resolve(resources: Resources, run_id: RunId, request: ResolveRequest, caller
     """
     run = resources.runs.get(run_id).value
     check_open(resources, run)
-    if caller.name == run.requested_by and kept_profile(resources, run_id).policy.four_eyes:
-        raise NotAllowed(
-            f"{caller.name} started run {run_id}, and the profile's fourEyes wants somebody else to decide on it."
-        )
+    check_four_eyes(resources, run, caller)
     found = resources.remaps.one(run_id, MachineId(request.machine))
     finding = found.value
     chosen_before = finding.state is RemapState.PROPOSED and finding.reason == "chosen"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from shared.azure.table import Versioned
 from shared.azure.work_queue import WorkStep
 from shared.errors import (
     EditedElsewhere,
@@ -18,7 +17,6 @@ from shared.errors import (
     PlanChanged,
     PlanOutdated,
     RemapNotOpen,
-    StorageError,
 )
 from shared.model.citrix import MachineId
 from shared.model.remap import Remap
@@ -31,13 +29,11 @@ from shared.runs.finish import status_after
 from shared.runs.remap_rows import RemapRows
 from shared.runs.resources import Resources
 from shared.runs.review_request import ApproveRequest, ReviewRequest
+from shared.runs.sent_to_work import change_run, not_waiting, send_to_work
 
 REVIEWABLE = (RunStatus.AWAITING_REVIEW, RunStatus.COMPLETED, RunStatus.COMPLETED_WITH_ERRORS)
 MOST_NAMED = 10
 MOST_TOLD = 100
-_TRIES = 4
-
-log = logging.getLogger(__name__)
 
 
 def approve(resources: Resources, run_id: RunId, request: ApproveRequest, caller: Caller) -> Run:
@@ -49,7 +45,7 @@ def approve(resources: Resources, run_id: RunId, request: ApproveRequest, caller
     """
     run = resources.runs.get(run_id).value
     check_open(resources, run)
-    _check_four_eyes(resources, run, caller)
+    check_four_eyes(resources, run, caller)
     if request.apply:
         check_idle(resources, run.profile, run_id, request.if_busy)
     rows, chosen = _chosen(resources, run, request, frozenset({RemapState.PROPOSED, RemapState.APPROVED}))
@@ -59,9 +55,13 @@ def approve(resources: Resources, run_id: RunId, request: ApproveRequest, caller
     approved = len(rows.of({RemapState.APPROVED}))
     _tell(resources, run, caller, "approved", len(fresh), request)
     changes: dict[str, Any] = {"states": rows.counts(), "approved_by": caller.name}
-    if request.apply and approved:
-        return start_applying(resources, run_id, None, changes)
-    return change_run(resources, run_id, REVIEWABLE, lambda found: replace(found, **changes)).value
+    try:
+        if request.apply and approved:
+            return send_to_work(resources, run_id, WorkStep.APPLY, REVIEWABLE, None, **changes)
+        return change_run(resources, run_id, REVIEWABLE, lambda found: replace(found, **changes)).value
+    except NotWaiting:
+        _take_back(resources, run, rows, decided, caller)
+        raise
 
 
 def reject(resources: Resources, run_id: RunId, request: ReviewRequest, caller: Caller) -> Run:
@@ -84,55 +84,12 @@ def reject(resources: Resources, run_id: RunId, request: ReviewRequest, caller: 
     return change_run(resources, run_id, REVIEWABLE, rejected).value
 
 
-def start_applying(
-    resources: Resources, run_id: RunId, machines: Collection[MachineId] | None, changes: dict[str, Any]
-) -> Run:
-    """Send a run on its way to be applied: all that is approved, or only ``machines``.
-
-    The selection is durable before the state, and the state before the message: the sweeper sends one that is missing.
-    """
-    resources.inputs.put_names(run_id, "apply", sorted(machines or ()))
-
-    def applying(found: Run) -> Run:
-        return replace(
-            found,
-            status=RunStatus.APPLYING,
-            attempts=0,
-            progress=0,
-            not_before=None,
-            ended_at=None,
-            error=None,
-            writing_since=None,
-            **changes,
-        )
-
-    started = change_run(resources, run_id, REVIEWABLE, applying).value
-    send_message(resources, started, WorkStep.APPLY)
-    return started
-
-
-def send_message(resources: Resources, run: Run, step: WorkStep) -> None:
-    """Put a step of a run that is stored as at work in the queue."""
-    try:
-        resources.queue.send(run.id, step)
-    except StorageError as error:
-        log.warning("message not sent, left to the sweeper run=%s step=%s: %s", run.id, step.value, error)
-
-
-def change_run(
-    resources: Resources, run_id: RunId, allowed: Collection[RunStatus], change: Callable[[Run], Run]
-) -> Versioned[Run]:
-    """Change a run's row as it is now. Raises ``NotWaiting`` where it has left the ``allowed`` states."""
-    for _ in range(_TRIES):
-        found = resources.runs.get(run_id)
-        if found.value.status not in allowed:
-            raise not_waiting(found.value)
-        changed = replace(change(found.value), updated_at=resources.now())
-        try:
-            return resources.runs.update(changed, found)
-        except EditedElsewhere:
-            continue
-    raise EditedElsewhere(f"Run {run_id} is changed by others at the same time. Look at it again.")
+def _take_back(resources: Resources, run: Run, rows: RemapRows, decided: Sequence[Remap], caller: Caller) -> None:
+    """The run went to work at this very moment, without these: nobody would come back for them."""
+    with suppress(EditedElsewhere):  # or it has found them, and applies them
+        rows.move(replace(remap, state=RemapState.PROPOSED, approved_by=None) for remap in decided)
+    text = "The run went to work at the same moment, so this approval does not count."
+    resources.events.append(run.id, Event(resources.now(), caller.name, "approval-too-late", text))
 
 
 def check_open(resources: Resources, run: Run, *, outdated: bool = False) -> None:
@@ -155,21 +112,11 @@ def check_open(resources: Resources, run: Run, *, outdated: bool = False) -> Non
         )
 
 
-def not_waiting(run: Run) -> NotWaiting:
-    """The error for a run that does not wait for a decision, with what can be done."""
-    remedy = {
-        RunStatus.PLANNED: "It was made to report only: start a run in mode review.",
-        RunStatus.CANCELLED: "Start a new run.",
-        RunStatus.FAILED: "Start a new run.",
-        RunStatus.ROLLED_BACK: "Start a new run.",
-    }.get(run.status, "Wait until it rests, then look at it again.")
-    return NotWaiting(f"Run {run.id} is {run.status.value}, so this is not possible now. {remedy}")
-
-
-def _check_four_eyes(resources: Resources, run: Run, caller: Caller) -> None:
+def check_four_eyes(resources: Resources, run: Run, caller: Caller) -> None:
+    """Raise ``NotAllowed`` where the policy wants somebody else to decide than who started the run."""
     if caller.name == run.requested_by and kept_profile(resources, run.id).policy.four_eyes:
         raise NotAllowed(
-            f"{caller.name} started run {run.id}, and the profile's fourEyes wants somebody else to approve it."
+            f"{caller.name} started run {run.id}, and the profile's fourEyes wants somebody else to decide on it."
         )
 
 

@@ -31,6 +31,7 @@ from shared.runs.remap_rows import RemapRows
 from shared.runs.resources import Resources
 from shared.runs.same_site import check_same_site
 from shared.runs.sending import Outcome, Sending, Told, send
+from shared.runs.sent_to_work import selected_machines
 from shared.runs.stragglers import FEW, is_lost, send_again
 from shared.runs.takeover import settle_batches
 from shared.runs.tell import tell_machines
@@ -88,9 +89,7 @@ class _RollingBack:
     rows: RemapRows
 
     def __post_init__(self) -> None:
-        names = self.resources.inputs.names(self.record.run.id, "rollback")
-        # empty: all that the run wrote
-        self.selected = frozenset(MachineId(name) for name in names) if names else None
+        self.selected = selected_machines(self.resources, self.record.run)
         self.written = WrittenConnections(self.resources.inputs, self.record.run)
 
     def prepared(self) -> tuple[Site, Mapping[MachineId, Hosting]]:
@@ -203,8 +202,10 @@ class _RollingBack:
         keep_departures(resources, run, self.rows.every())
         counts = self.rows.counts()
         record.step("rollback", "done", self.rows.told(), states=counts)
-        back = self.rows.of({RemapState.ROLLED_BACK})
-        connections = self.written.came_to(remap.before for remap in back) if run.writing_since is not None else {}
+        connections: Mapping[str, str] = {}
+        if run.writing_since is not None:
+            self.written.keep_only(remap.before for remap in self.rows.of({RemapState.ROLLED_BACK}))
+            connections = self.written.all()
         if connections and reset:
             self.check()
             said, well = reset_connections(self.writer, connections)

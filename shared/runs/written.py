@@ -30,8 +30,8 @@ class WrittenConnections:
             known[place.connection_id or place.connection or ""] = place.connection or ""
         self._put(known)
 
-    def came_to(self, places: Iterable[Hosting]) -> Mapping[str, str]:
-        """Of what was written to, the connections among ``places``, where machines stand now; the others are forgotten.
+    def keep_only(self, places: Iterable[Hosting]) -> None:
+        """Forget the connections that are not among ``places``, where machines stand now.
 
         Where Citrix refused every machine nothing has changed, and a reset would only disturb those that were there.
         """
@@ -40,7 +40,6 @@ class WrittenConnections:
         reached = {key: name for key, name in known.items() if {fold(key), fold(name)} & there}
         if reached != known:
             self._put(reached)
-        return reached
 
     def all(self) -> Mapping[str, str]:
         kept = self._inputs.names(self._run.id, _KEY) or ()

@@ -15,7 +15,7 @@ from sandbox.scenario import Expected
 from shared.azure.runs import ACTIVE
 from shared.model.citrix import Hosting, MachineId
 from shared.model.remap import Remap
-from shared.model.run import RemapState, Run, RunStatus
+from shared.model.run import RemapState, Run, RunId, RunStatus
 from shared.runs.resources import Resources
 
 NOT_DONE = (RemapState.PROPOSED, RemapState.REJECTED, RemapState.SUPERSEDED, RemapState.APPROVED)
@@ -26,8 +26,8 @@ ENTRA_TOKEN = base64.urlsafe_b64encode(b'{"alg":"RS256"').decode()[:18]
 Places = Mapping[str, SimHosting]
 
 
-def rows_of(resources: Resources, run: Run) -> dict[MachineId, Remap]:
-    return {row.value.machine: row.value for row in resources.remaps.load(run.id)}
+def rows_of(resources: Resources, run_id: RunId) -> dict[MachineId, Remap]:
+    return {row.value.machine: row.value for row in resources.remaps.load(run_id)}
 
 
 def check_applied(run: Run, rows: Mapping[MachineId, Remap], before: Places, now: Places) -> None:

@@ -35,7 +35,7 @@ from shared.runs.review_request import ApproveRequest, MachinesRequest
 from shared.runs.start import start_run
 from shared.runs.sweep import sweep
 from shared.runs.work import do_work, give_up
-from tests.chaos.mixtures import Mixture, Moment
+from tests.chaos.mixtures import Mixture, Moment, Strike
 
 ADA = Caller("ada", Role.APPROVER)
 SHORTER = 0.02  # of every pause
@@ -72,7 +72,6 @@ class Play:
         self.clock = Clock()
         self.resources = Resources(sandbox.environ, self.clock)
         self.runs: list[RunId] = []
-        self.set: set[str] = set()
         self._azurite = azurite
         self._pending = list(mixture.strikes)
         self._writing = threading.Event()
@@ -117,17 +116,21 @@ class Play:
         self._work(run_id)
         return True
 
+    def left(self) -> list[Strike]:
+        """What was not set yet, or has not struck."""
+        return [each for each in self.mixture.strikes if each in self._pending or not self._fired(each)]
+
     def mend(self) -> None:
-        """Whatever lasts is over."""
-        for name in self.set:
-            self.sandbox.faults.clear(name)
+        """What has struck is over; what has not begins anew at its moment."""
+        for strike in self.mixture.strikes:
+            self.sandbox.faults.clear(strike.fault)
+        self._pending = self.left()
 
     def wrote(self) -> int:
         return len(self.sandbox.world.history)
 
-    def pending(self) -> list[str]:
-        """The faults that were not set yet."""
-        return [f"{strike.fault} {strike.moment}" for strike in self._pending]
+    def _fired(self, strike: Strike) -> bool:
+        return self.sandbox.faults.fired(strike.fault) > 0
 
     def _approve(self, run_id: RunId) -> None:
         rows = self.resources.remaps.load(run_id, {RemapState.PROPOSED, RemapState.APPROVED})
@@ -185,7 +188,6 @@ class Play:
         for strike in [each for each in self._pending if each.moment is moment]:
             self._pending.remove(strike)
             self.sandbox.faults.set(strike.fault, strike.value)
-            self.set.add(strike.fault)
 
     def _shorten(self, patch: pytest.MonkeyPatch) -> None:
         pause, delay = self.resources.pause, shared.http.delay

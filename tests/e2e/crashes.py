@@ -133,6 +133,7 @@ def as_it_was(app: App) -> Iterator[None]:
         app.queue().clear_messages()
         eventually(lambda: jobs_ended(app))
         world.job_start_seconds = 0.0
+        app.sandbox.faults.clear("batch-item-fail")
         site.jobs.clear()
         site.machines.update(machines)
         for catalog in site.catalogs.values():

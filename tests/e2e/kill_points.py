@@ -77,7 +77,8 @@ class KillPoint:
     """The ``nth`` such call of the phase is the host's last.
 
     ``asking``: it is made for the client, who never gets an answer, and the queue may hold no message yet. ``slow``:
-    Citrix's jobs go on while the host is away and longer. ``onward``: the steps after the end are looked at as well.
+    Citrix's jobs go on while the host is away and longer. ``alone``: Citrix refuses two items of a batch at first, so
+    that their machines are changed alone. ``onward``: the steps after the end are looked at as well.
     """
 
     name: str
@@ -87,6 +88,7 @@ class KillPoint:
     nth: int = 1
     asking: bool = False
     slow: bool = False
+    alone: bool = False
     onward: bool = False
     short: bool = False
 
@@ -217,6 +219,8 @@ POINTS = (
     _after("the-results", _A, _citrix("getJobResults")),
     _before("the-batch-has-ended", _A, BATCH_ENDED),
     _after("the-batch-has-ended", _A, BATCH_ENDED),
+    _before("a-machine-is-changed-alone", _A, _citrix("updateMachine"), alone=True),
+    _after("a-machine-is-changed-alone", _A, _citrix("updateMachine"), alone=True),
     # what follows the writes
     _before("the-read-back", _A, _citrix("listMachines"), nth=2),
     _before("the-rows-are-verified", _A, _remaps_are("verified"), short=True),

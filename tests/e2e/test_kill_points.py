@@ -89,7 +89,10 @@ def message_of(point: KillPoint) -> WorkStep:
 
 def killed_at(app: App, point: KillPoint, life: Life) -> None:
     """The phase begins, the host dies at the point and starts again; then the message comes back, or the client."""
-    app.sandbox.world.job_start_seconds = SLOW_JOB_SECONDS if point.slow else 0.0
+    if point.slow:
+        app.sandbox.world.job_start_seconds = SLOW_JOB_SECONDS
+    if point.alone:
+        app.sandbox.faults.set("batch-item-fail", 2)
     unheard = killed(app, point, life)
     rows = remap_rows(app, life.run_id)
     if not point.slow:

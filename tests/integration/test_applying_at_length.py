@@ -1,4 +1,4 @@
-"""Applying so many machines that it takes several batches: pace, parts of the work in several messages, and a cancel."""
+"""Applying so many machines that it takes several batches: pace, work in several messages, and a cancel between."""
 
 from __future__ import annotations
 
