@@ -26,6 +26,7 @@ from shared.model.remap import Change
 WRITE_SECONDS = 180.0
 WRITE_SILENCE = 100.0  # a call that Citrix does not turn into a job may take 90 s (contract citrix.md, 9.3)
 BATCH = "batch"
+MOVE = "moveitemsintozone"
 CANNOT_CANCEL = (404, 409, 501)
 
 log = logging.getLogger(__name__)
@@ -91,16 +92,11 @@ class SiteWriter:
         """The caller's own batches that began at ``since`` or later by Citrix's clock; one without a readable time is
         among them.
         """
-        found: list[Job] = []
-        for body in self._endpoint.pages("/Jobs", self._limits(), site_id=self._site_id()):
-            items = body.get("Items")
-            if not isinstance(items, list):
-                raise self._endpoint.malformed("/Jobs has no Items")
-            for item in (each for each in items if isinstance(each, dict)):
-                if not isinstance(item.get("Id"), str):
-                    raise self._endpoint.malformed("/Jobs has a job without Id")
-                found.append(job_from(item, item["Id"], self._endpoint.token.hidden))
-        return tuple(job for job in found if job.type.lower() == BATCH and _began_since(job, since))
+        return tuple(job for job in self._own_jobs(BATCH) if _began_since(job, since))
+
+    def moves_under_way(self) -> tuple[Job, ...]:
+        """The caller's own moves of catalogs that have not ended."""
+        return tuple(job for job in self._own_jobs(MOVE) if not job.ended)
 
     def results(self, job_id: str) -> Mapping[MachineId, ItemOutcome]:
         """What became of each change of a batch that has ended. A machine that is missing has to be read again.
@@ -178,6 +174,19 @@ class SiteWriter:
         path = f"/Machines/{segment(machine)}"
         body = self._looked_up(path, {"fields": POWER_FIELDS})
         return None if body is None else self._read(path, body, power_state_from)[1]
+
+    def _own_jobs(self, kind: str) -> Iterator[Job]:
+        """Citrix shows the jobs of the account that asks, and of nobody else (contract ``citrix.md``, section 6.2)."""
+        for body in self._endpoint.pages("/Jobs", self._limits(), site_id=self._site_id()):
+            items = body.get("Items")
+            if not isinstance(items, list):
+                raise self._endpoint.malformed("/Jobs has no Items")
+            for item in (each for each in items if isinstance(each, dict)):
+                if not isinstance(item.get("Id"), str):
+                    raise self._endpoint.malformed("/Jobs has a job without Id")
+                job = job_from(item, item["Id"], self._endpoint.token.hidden)
+                if job.type.lower() == kind:
+                    yield job
 
     def _site_id(self) -> str:
         return self.site.identity().id

@@ -277,6 +277,7 @@ class _Applying:
             if state is RemapState.FAILED:
                 told[machine] = (state, error or "")
         self.rows.move(changed)
+        self._followed = 0  # the rows tell it from now on
         self._tell(told)
         return again
 

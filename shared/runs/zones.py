@@ -11,7 +11,7 @@ from shared.citrix.jobs import wait_for_job
 from shared.citrix.site import read_site
 from shared.citrix.writer import SiteWriter
 from shared.errors import CitrixError
-from shared.model.citrix import MachineId
+from shared.model.citrix import MachineId, Site
 from shared.model.job import JobStatus
 from shared.model.remap import ZoneMove, ZoneMoveState
 from shared.model.run import RunId
@@ -34,19 +34,22 @@ def move_zones(
     Each move is durable, with the zone that it leaves, before it is asked for. Raises ``CitrixError`` where the site
     cannot be read.
     """
-    said, well = [], True
-    for decision in zone_moves(changed, read_site(writer.site)):
+    known = {move.catalog_id: move for move in moves.of(run_id)}
+    if known:
+        _wait_for_moves(writer, pause, check)
+    site = read_site(writer.site)
+    said, well = _noted_as_moved(site, moves, run_id, known.values()), True
+    for decision in zone_moves(changed, site):
         if decision.move is None:
             said.append(decision.why_not)
             well = False
             continue
         # a move that an earlier attempt began has the zone that the catalog had before it
-        known = {move.catalog_id: move for move in moves.of(run_id)}
         move = known.get(decision.move.catalog_id, decision.move)
         moves.put(run_id, replace(move, state=ZoneMoveState.MOVING))
         failure = _moved(writer, move, move.to_zone_id, pause, check)
         moves.put(run_id, replace(move, state=ZoneMoveState.FAILED if failure else ZoneMoveState.MOVED))
-        said.append(failure or f"{move.catalog}: {move.from_zone} to {move.to_zone}.")
+        said.append(failure or _told(move))
         well = well and failure is None
     return " ".join(said) or "No catalog had to move.", well
 
@@ -62,6 +65,7 @@ def move_zones_back(
     moved = [move for move in moves.of(run_id) if move.state is not ZoneMoveState.MOVED_BACK]
     if not moved:
         return None
+    _wait_for_moves(writer, pause, check)
     catalogs = {catalog.id: catalog for catalog in writer.site.catalogs()}
     said, well = [], True
     for move in moved:
@@ -83,6 +87,31 @@ def move_zones_back(
         said.append(failure or f"{move.catalog}: {move.to_zone} to {move.from_zone}.")
         well = well and failure is None
     return " ".join(said) or "No catalog had to move back.", well
+
+
+def _wait_for_moves(writer: SiteWriter, pause: Pause, check: Check) -> None:
+    """What a worker that died had asked for may still be under way: it is not asked for twice."""
+    for job in writer.moves_under_way():
+        try:
+            wait_for_job(writer, job.id, pause, check, MOST_LOOKS)
+        except CitrixError as error:
+            if error.kind != "missing":
+                raise
+
+
+def _noted_as_moved(site: Site, moves: ZoneMoves, run_id: RunId, known: Collection[ZoneMove]) -> list[str]:
+    """A sentence for each move that a worker began, did not live to see, and that was done."""
+    zones = {catalog.id: fold(catalog.zone_id or "") for catalog in site.catalogs}
+    said = []
+    for move in known:
+        if move.state is ZoneMoveState.MOVING and zones.get(move.catalog_id) == fold(move.to_zone_id):
+            moves.put(run_id, replace(move, state=ZoneMoveState.MOVED))
+            said.append(_told(move))
+    return said
+
+
+def _told(move: ZoneMove) -> str:
+    return f"{move.catalog}: {move.from_zone} to {move.to_zone}."
 
 
 def _moved(writer: SiteWriter, move: ZoneMove, zone_id: str, pause: Pause, check: Check) -> str | None:

@@ -71,24 +71,27 @@ class Play:
         self.mixture = mixture
         self.clock = Clock()
         self.resources = Resources(sandbox.environ, self.clock)
+        # the test's own look at storage meets no fault
+        self.looks = Resources({**sandbox.environ, "AzureWebJobsStorage": azurite.connection_string})
         self.runs: list[RunId] = []
         self._azurite = azurite
         self._pending = list(mixture.strikes)
         self._writing = threading.Event()
         self._delays: dict[tuple[str, str], int] = {}
-        self._looks: dict[tuple[str, str], int] = {}
+        self._late: dict[tuple[str, str], int] = {}
         self._shorten(patch)
         self._listen()
 
     def close(self) -> None:
         self.resources.close()
+        self.looks.close()
 
     def places(self) -> dict[str, SimHosting]:
         """What the simulated Citrix has for each machine."""
         return {machine.id: machine.hosting for machine in list(self.sandbox.world.site.machines.values())}
 
     def run(self, run_id: RunId) -> Run:
-        return self.resources.runs.get(run_id).value
+        return self.looks.runs.get(run_id).value
 
     def planned_and_applied(self, mode: str) -> RunId:
         """A run from its start to its rest, with everything approved that may be."""
@@ -133,7 +136,7 @@ class Play:
         return self.sandbox.faults.fired(strike.fault) > 0
 
     def _approve(self, run_id: RunId) -> None:
-        rows = self.resources.remaps.load(run_id, {RemapState.PROPOSED, RemapState.APPROVED})
+        rows = self.looks.remaps.load(run_id, {RemapState.PROPOSED, RemapState.APPROVED})
         if not rows:
             return
         run = self.run(run_id)
@@ -168,8 +171,8 @@ class Play:
             content = json.loads(message.content)
             key = (content["run"], content["step"])
             late = content["step"] in LATER
-            self._looks[key] = self._looks.get(key, 0) + 1
-            if late and self._looks[key] > MOST_LOOKS:
+            self._late[key] = self._late.get(key, 0) + 1
+            if late and self._late[key] > MOST_LOOKS:
                 queue.delete_message(message)
                 return True
             if not late:

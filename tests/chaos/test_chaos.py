@@ -81,9 +81,9 @@ def check_run(play: Play, mode: str, *, last: bool = False) -> None:
     before = play.places()
     run_id = play.planned_and_applied(mode)
     applied = play.places()
-    run, rows = play.run(run_id), rows_of(play.resources, run_id)
+    run, rows = play.run(run_id), rows_of(play.looks, run_id)
     check_applied(run, rows, before, applied)
     check_right(rows.values(), play.sandbox.expected)
     if not last and (play.mixture.roll_back or play.left()) and play.rolled_back(run_id):
-        check_rolled_back(rows_of(play.resources, run_id), before, applied, play.places())
-    check_written(play.sandbox, [rows_of(play.resources, each) for each in play.runs])
+        check_rolled_back(rows_of(play.looks, run_id), before, applied, play.places())
+    check_written(play.sandbox, [rows_of(play.looks, each) for each in play.runs])

@@ -91,6 +91,7 @@ def outcome(app: App, run_id: str, phase: Phase) -> Json:
         "findings": app.api.findings(run_id),
         "rows": {row["RowKey"]: (row.get("sent"), row.get("approvedBy")) for row in app.rows("remaps", run_id)},
         "batches": {row["ended"] for row in app.rows("runs", f"batch:{run_id}")},
+        "moves": {row["catalog"]: row["state"] for row in app.rows("runs", f"zone:{run_id}")},
         "departed": Resources(app.sandbox.environ).departed.of(world.site.id),
         "machines": {each.id: (each.hosting, each.power_state) for each in world.site.machines.values()},
         "zones": {each.name: (each.zone, each.moves) for each in world.site.catalogs.values()},

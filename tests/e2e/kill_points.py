@@ -231,7 +231,7 @@ POINTS = (
     _before("the-move-is-kept", _A, _zone_row("moving")),
     _before("the-catalog-moves", _A, _citrix("moveItemsIntoZone")),
     _after("the-catalog-moves", _A, _citrix("moveItemsIntoZone")),
-    _after("the-catalog-begins-to-move", _A, _citrix("moveItemsIntoZone"), slow=True),
+    _after("the-catalog-begins-to-move", _A, _citrix("moveItemsIntoZone"), slow=True, short=True),
     _before("the-move-is-known", _A, _zone_row("moved")),
     _before("a-run-is-completed", _A, _run_is("completed"), onward=True),
     _after("a-run-is-completed", _A, _run_is("completed"), onward=True, short=True),
@@ -262,6 +262,7 @@ POINTS = (
     _before("the-reset-back", _R, _citrix("resetHypervisorConnection")),
     _before("the-catalog-moves-back", _R, _citrix("moveItemsIntoZone")),
     _after("the-catalog-moves-back", _R, _citrix("moveItemsIntoZone")),
+    _after("the-catalog-begins-to-move-back", _R, _citrix("moveItemsIntoZone"), slow=True),
     _before("a-run-is-rolled-back", _R, _run_is("rolled-back")),
     _after("a-run-is-rolled-back", _R, _run_is("rolled-back")),
 )

@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 
@@ -95,7 +94,7 @@ def test_when_the_controller_dies_in_the_middle_the_other_one_goes_on(place: Wor
     assert (run.status, run.states) == (RunStatus.COMPLETED, {"verified": 11})
     assert place.as_planned(run_id) == ALL
     assert place.written() == dict.fromkeys(ALL, 1)
-    assert place.calls("POST", "/$batch", SECOND) + place.calls("GET", "/Jobs/{id}", SECOND) > 0
+    assert place.calls("GET", "/Machines", SECOND) > 0
 
 
 def test_what_the_dead_controller_took_before_it_died_is_waited_for_at_the_other_one(place: Workplace) -> None:
@@ -113,7 +112,7 @@ def test_while_citrix_is_down_the_step_waits_longer_each_time_and_holds_no_lock(
     place.approve(run_id)
     place.sandbox.faults.set("relay-down")
     waits = []
-    for number in range(1, MOST_ATTEMPTS):
+    for number in range(1, MOST_ATTEMPTS + 1):
         now = place.clock()
         assert place.next(WorkStep.APPLY)
         run = place.run(run_id)
@@ -121,16 +120,15 @@ def test_while_citrix_is_down_the_step_waits_longer_each_time_and_holds_no_lock(
         assert (run.status, run.attempts, last.status) == (RunStatus.APPLYING, number, "waiting")
         assert "Citrix CVAD" in last.detail
         assert run.not_before is not None
-        assert timedelta() < run.not_before - now - number * PAUSE < timedelta(seconds=30)
+        assert run.not_before - now >= number * PAUSE
         waits.append(place.queue.waiting[-1].delay)
         early = place.queue.waiting.pop()
         place.queue.send(run_id, WorkStep.APPLY)
         place.next(WorkStep.APPLY)
         assert place.run(run_id).attempts == number, "a duplicate that comes before its time does nothing"
         place.queue.waiting.append(early)
-        sleepers = place.resources.locks.holder
-        assert sleepers(LockKind.SITE, place.site.id, place.clock()) is None
-    assert waits == [10, 20, 30, 40]
+        assert place.resources.locks.holder(LockKind.SITE, place.site.id, place.clock()) is None
+    assert waits == [10, 20, 30, 40, 50]
     assert place.next(WorkStep.APPLY)
     run = place.run(run_id)
     assert run.status is RunStatus.FAILED

@@ -109,6 +109,14 @@ def test_own_batches_since_a_time_are_found_over_all_pages() -> None:
     assert [job.id for job in fake.writer().batch_jobs(NOON)] == ["at", "timeless", "done"]
 
 
+def test_own_moves_of_catalogs_are_found_while_they_are_under_way() -> None:
+    fake = WritableSite()
+    move = "MoveItemsIntoZone"
+    jobs = [record("done", Type=move, Status="Complete"), record("moves", Type=move, Status="InProgress"), record("b")]
+    fake.on["GET /Jobs"] = always(Reply({"Items": jobs, "ContinuationToken": None}))
+    assert [job.id for job in fake.writer().moves_under_way()] == ["moves"]
+
+
 @pytest.mark.parametrize("body", [{}, {"Items": [{"Type": "Batch", "Status": "Complete"}]}])
 def test_a_list_of_jobs_that_cannot_be_understood_is_an_error(body: Any) -> None:
     fake = WritableSite()
