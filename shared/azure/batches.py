@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from shared.azure.limits import Value, quoted, storable, to_json
+from shared.azure.limits import Value, encode_key, quoted, storable, to_json
 from shared.azure.row_time import to_text
 from shared.azure.storage import Storage
 from shared.azure.table import Table
@@ -29,6 +29,8 @@ def batch_to_row(run_id: RunId, batch: Batch) -> dict[str, Value | None]:
         "beganAt": to_text(batch.began_at),
         "job": batch.job,
         "ended": batch.ended,
+        "alone": batch.alone,
+        "nested": storable(to_json(batch.nested)) if batch.nested else None,
     }
 
 
@@ -40,6 +42,8 @@ def row_to_batch(row: Mapping[str, Any]) -> Batch:
         began_at=datetime.fromisoformat(row["beganAt"]),
         job=row.get("job"),
         ended=bool(row["ended"]),
+        alone=bool(row["alone"]),
+        nested=tuple((MachineId(machine), job) for machine, job in json.loads(row.get("nested") or "[]")),
     )
 
 
@@ -55,12 +59,27 @@ class Batches:
             raise ValueError(f"a batch holds {MOST_MACHINES} machines, not {len(batch.machines)}")
         self._table.put(batch_to_row(run_id, batch))
 
-    def of(self, run_id: RunId, step: SendingStep | None = None) -> list[Batch]:
-        """The batches of a run, or of one step of it, by number."""
-        odata = f"PartitionKey eq {quoted(_partition(run_id))}"
-        if step is not None:
-            odata += f" and step eq {quoted(step.value)}"
-        return [row_to_batch(row.values) for row in self._table.query(odata)]
+    def of(self, run_id: RunId) -> list[Batch]:
+        """The batches of a run, by number."""
+        return [row_to_batch(row.values) for row in self._table.query(f"PartitionKey eq {quoted(_partition(run_id))}")]
+
+    def begin(self, site_id: str, run_id: RunId) -> None:
+        """A run is about to send: until ``rest`` it is among those that may have something under way at the site."""
+        self._table.put({"PartitionKey": _site_partition(site_id), "RowKey": run_id})
+
+    def rest(self, site_id: str, run_id: RunId) -> None:
+        """The run has come to its end; it stays among those of the site as long as one of its batches has not ended."""
+        if all(batch.ended for batch in self.of(run_id)):
+            self._table.delete(_site_partition(site_id), run_id)
+
+    def begun(self, site_id: str) -> list[RunId]:
+        """The runs that may have something under way at a site."""
+        odata = f"PartitionKey eq {quoted(_site_partition(site_id))}"
+        return [RunId(row.values["RowKey"]) for row in self._table.query(odata, select=["RowKey"])]
+
+
+def _site_partition(site_id: str) -> str:
+    return f"begun:{encode_key(site_id)}"
 
 
 def _partition(run_id: RunId) -> str:

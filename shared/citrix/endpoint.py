@@ -56,6 +56,7 @@ class _Ask:
     body: Body | None = field(default=None, repr=False)
     repeatable: bool = True
     wait_out_429: bool = True
+    check: Callable[[], None] | None = None
 
     @property
     def writes(self) -> bool:
@@ -156,14 +157,16 @@ class Endpoint:
         body: Body | None = None,
         repeatable: bool,
         wait_out_429: bool = True,
+        check: Callable[[], None] | None = None,
     ) -> Answer:
         """Ask for something to be done at ``path`` below ``/cvad/manage``; any 2xx is an answer.
 
         ``body`` is JSON, or makes it from the token in use: a call that goes again with a new token has it in its body
-        too. What is not ``repeatable`` goes again only after a 429, a 401, or when it was never sent.
+        too. What is not ``repeatable`` goes again only after a 429, a 401, or when it was never sent. ``check`` is
+        called before each attempt, when all else is ready, and stops it by raising.
         Raises ``CitrixError``, whose ``unsent`` tells whether nothing was executed.
         """
-        ask = _Ask(method, path, site_id, params, body, repeatable, wait_out_429)
+        ask = _Ask(method, path, site_id, params, body, repeatable, wait_out_429, check)
         return self._answered(ask, limits)[0]
 
     def malformed(self, what: str, transaction_id: str | None = None) -> CitrixError:
@@ -195,6 +198,12 @@ class Endpoint:
                 own["Content-Type"] = "application/json; charset=utf-8"
             return own
 
+        def sign(request: requests.PreparedRequest) -> requests.PreparedRequest:
+            signed = sent.sign(request)
+            if ask.check is not None:
+                ask.check()
+            return signed
+
         try:
             return call(
                 self.session,
@@ -206,7 +215,7 @@ class Endpoint:
                 headers=headers,
                 params=ask.params,
                 json=sent.body(ask.body),
-                auth=sent.sign,
+                auth=sign,
                 retry_on=RETRYABLE if ask.writes else READ_AGAIN_ON,
                 wait_out_429=ask.wait_out_429,
             )

@@ -42,11 +42,19 @@ def write_limits() -> Limits:
 class SiteWriter:
     """Writes to one site through one host; ``site`` reads through the same. Raises ``CitrixError``.
 
-    ``limits`` is asked at the start of each call. Safe to use from several threads.
+    ``limits`` is asked at the start of each call. ``check`` is called before each attempt at a write, and stops it by
+    raising: a wait for Citrix may outlast the right to write. Safe to use from several threads.
     """
 
-    def __init__(self, site: CitrixSite, *, limits: Callable[[], Limits] = write_limits) -> None:
+    def __init__(
+        self,
+        site: CitrixSite,
+        *,
+        limits: Callable[[], Limits] = write_limits,
+        check: Callable[[], None] | None = None,
+    ) -> None:
         self.site = site
+        self._check = check
         self._endpoint = site.endpoint
         self._limits = limits
         self._form = BatchForm(site)
@@ -128,13 +136,22 @@ class SiteWriter:
     def change(self, change: Change) -> str | None:
         """Change one machine; the id of a job where it has only begun. Raises ``ValueError`` before anything is sent.
 
-        An error whose ``unsent`` is False leaves open whether it was done: the machine has to be read again.
+        A 429 is raised at once: the caller paces. An error whose ``unsent`` is False leaves open whether it was done:
+        the machine has to be read again.
         """
         fields = batch.fields_of(change.hosting)
         path = f"/Machines/{segment(change.machine)}"
         params = {"async": "false"}
         answer = self._endpoint.send(
-            "PATCH", path, self._limits(), self._site_id(), params=params, body=fields, repeatable=False
+            "PATCH",
+            path,
+            self._limits(),
+            self._site_id(),
+            params=params,
+            body=fields,
+            repeatable=False,
+            wait_out_429=False,
+            check=self._check,
         )
         return self._begun(answer)
 
@@ -213,6 +230,7 @@ class SiteWriter:
             body=body,
             repeatable=repeatable,
             wait_out_429=wait_out_429,
+            check=self._check,
         )
 
     def _looked_up(self, path: str, params: Params) -> dict[str, Any] | None:

@@ -58,8 +58,9 @@ class SendingStep(StrEnum):
 class Batch:
     """A batch of changes as it is kept before and while Citrix works on it.
 
-    ``number`` is unique within the run. ``job`` is Citrix's job id, None as long as it is not known; ``ended``: nothing
-    of it is under way any more.
+    ``number`` is unique within the run. ``job`` is Citrix's job id, None as long as it is not known; ``alone``: its
+    changes are sent one by one, without such a job. ``nested`` are the jobs of single changes that had only begun when
+    they were answered. ``ended``: nothing of it is under way any more.
     """
 
     number: int
@@ -68,6 +69,8 @@ class Batch:
     began_at: datetime
     job: str | None = None
     ended: bool = False
+    alone: bool = False
+    nested: tuple[tuple[MachineId, str], ...] = ()
 
 
 class ZoneMoveState(StrEnum):

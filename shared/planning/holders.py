@@ -54,6 +54,36 @@ def still_held(
     }
 
 
+def together(moves: Mapping[MachineId, str], machines: Iterable[Machine]) -> list[list[MachineId]]:
+    """The movers that have to move together: one of them is to hold a VM that another still holds.
+
+    ``moves`` as in ``still_held``. Each such set once, its machines by id; who moves by itself is in none.
+    """
+    held_by: dict[str, list[MachineId]] = defaultdict(list)
+    for machine in machines:
+        if machine.id in moves and machine.hosting.machine_id is not None:
+            held_by[fold(machine.hosting.machine_id)].append(machine.id)
+    set_of: dict[MachineId, set[MachineId]] = {}
+    for mover, uuid in moves.items():
+        for holder in held_by.get(uuid, ()):
+            if holder != mover:
+                joined = set_of.get(mover, {mover}) | set_of.get(holder, {holder})
+                set_of.update(dict.fromkeys(joined, joined))
+    return [list(group) for group in sorted({tuple(sorted(each)) for each in set_of.values()})]
+
+
+def also_held(places: Mapping[MachineId, str], of: Collection[MachineId]) -> dict[MachineId, list[MachineId]]:
+    """The machines ``of`` a set that share their VM, and with whom. ``places``: every machine's UUID (folded)."""
+    holders: dict[str, list[MachineId]] = defaultdict(list)
+    for machine, uuid in places.items():
+        holders[uuid].append(machine)
+    return {
+        machine: [other for other in holders[places[machine]] if other != machine]
+        for machine in of
+        if len(holders[places[machine]]) > 1
+    }
+
+
 def _staying(uuid: str, holders: Mapping[str, Sequence[Machine]], going: Mapping[MachineId, str]) -> list[Machine]:
     stay = [machine for machine in holders.get(uuid, ()) if going.get(machine.id) in (None, uuid)]
     return sorted(stay, key=lambda machine: (fold(machine.name), machine.id))

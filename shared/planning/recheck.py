@@ -76,7 +76,7 @@ def recheck(
     )
     verdicts = {remap.machine: _alone(remap, now) for remap in remaps}
     verdicts.update(_sharing(verdicts, now.machines))
-    verdicts.update(_held(verdicts, site.machines))
+    verdicts.update(held(verdicts, site.machines))
     return verdicts
 
 
@@ -170,13 +170,19 @@ def _sharing(verdicts: Mapping[MachineId, Verdict], machines: Mapping[MachineId,
     for uuid, movers in onto.items():
         if len(movers) > 1:
             everyone = named([machines[mover] for mover in movers])
-            text = f"Several machines would be put on the VM {uuid}: {everyone}. Reject all but one and apply again."
+            text = (
+                f"Several machines would be put on the VM {uuid}: {everyone}. "
+                "Start a new run, and approve only one of them."
+            )
             found.update(dict.fromkeys(movers, Verdict(Action.FAILED, text)))
     return found
 
 
-def _held(verdicts: Mapping[MachineId, Verdict], machines: Iterable[Machine]) -> dict[MachineId, Verdict]:
-    """The remaps to a VM that another machine holds and does not leave together with them."""
+def held(verdicts: Mapping[MachineId, Verdict], machines: Iterable[Machine]) -> dict[MachineId, Verdict]:
+    """The remaps to a VM that another machine holds and does not leave together with them.
+
+    To be asked again whenever one that was to go does not.
+    """
     moves = _moves(verdicts)
     found: dict[MachineId, Verdict] = {}
     for mover, holders in still_held(moves, machines).items():

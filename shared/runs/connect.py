@@ -101,13 +101,17 @@ def citrix_hosts(
 
 
 @contextmanager
-def citrix_writer(resources: Resources, profile: Profile, keyring: Keyring) -> Iterator[SiteWriter]:
+def citrix_writer(
+    resources: Resources, profile: Profile, keyring: Keyring, check: Callable[[], None] | None = None
+) -> Iterator[SiteWriter]:
     """What writes to the profile's site for a whole step, through the first host that can be used.
+
+    ``check`` stops a write that may not go out any more.
 
     Raises ``VaultError``, or ``CitrixError`` where no host can be used.
     """
     with citrix_hosts(resources, profile, keyring) as hosts:
-        yield SiteWriter(hosts.first())
+        yield SiteWriter(hosts.first(), check=check)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,15 @@ import logging
 from dataclasses import replace
 
 from shared.azure.table import Versioned
+from shared.azure.work_queue import WorkStep
 from shared.model.run import Event, RemapState, Run, RunStatus
 from shared.runs.access import SERVICE
+from shared.runs.departures import keep_departures
+from shared.runs.later import FIRST_LOOK_SECONDS
 from shared.runs.remap_rows import RemapRows
 from shared.runs.resources import Resources
+
+SOON = 5  # seconds
 
 log = logging.getLogger(__name__)
 
@@ -50,4 +55,9 @@ def _fail_remaps(resources: Resources, run: Run, reason: str) -> dict[str, int]:
         for remap in rows.of({RemapState.APPLYING, RemapState.APPLIED})
     }
     rows.move_to(RemapState.FAILED, untouched | unknown)
+    keep_departures(resources, run, rows.every())
+    if rows.of({RemapState.VERIFIED}) and run.writing_since is not None:
+        # what did go through needs its connections reset as much as in a run that ended well
+        resources.queue.send(run.id, WorkStep.RESET_AGAIN, delay_seconds=SOON)
+        resources.queue.send(run.id, WorkStep.OBSERVE, delay_seconds=FIRST_LOOK_SECONDS)
     return rows.counts()

@@ -13,13 +13,14 @@ from shared.runs.record import with_step
 from shared.runs.resources import Resources
 
 WAIT_SECONDS = 15
+FIRST_LOOK_SECONDS = 20  # until somebody looks whether Citrix sees power states
 _TRIES = 5
 
 log = logging.getLogger(__name__)
 
 # the run goes on with what it was approved for, and comes to its end after that
 _NOT_YET = (RunStatus.APPLYING,)
-_NO_MORE = (RunStatus.ROLLING_BACK, RunStatus.ROLLED_BACK, RunStatus.FAILED)
+_NO_MORE = (RunStatus.ROLLING_BACK, RunStatus.ROLLED_BACK)
 
 
 def at_rest(resources: Resources, run_id: RunId, step: WorkStep) -> Run | None:

@@ -23,7 +23,7 @@ from shared.runs.later import at_rest, note, told_since_applying
 from shared.runs.resources import Resources
 
 NAME = "observe"
-FIRST_LOOK_SECONDS, EVERY_SECONDS = 20, 30
+EVERY_SECONDS = 30
 LOOKS_FOR = timedelta(minutes=5)
 ONE_BY_ONE = 20  # machines: more are read by pages
 MOST_NAMED = 20

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from shared.azure.work_queue import WorkStep
 from shared.errors import NotWaiting
+from shared.model.remap import ZoneMoveState
 from shared.model.run import Event, RemapState, Run, RunId, RunStatus
 from shared.runs.access import Caller
 from shared.runs.busy import check_idle
@@ -58,10 +59,15 @@ def order_roll_back(resources: Resources, run_id: RunId, request: MachinesReques
         chosen = remaps_named(resources, rows, run, request.machines, can_be_rolled_back)
     else:
         chosen = [remap for remap in rows.every() if can_be_rolled_back(remap)]
-    if not chosen:
+    if not chosen and not (request.machines is None and _catalogs_away(resources, run_id)):
         raise NotWaiting(f"Run {run_id} has written nothing that could be rolled back.")
     _tell(resources, run_id, caller, "rollback-requested", len(chosen), request)
     return send_to_work(resources, run_id, WorkStep.ROLLBACK, ROLLABLE, [remap.machine for remap in chosen])
+
+
+def _catalogs_away(resources: Resources, run_id: RunId) -> bool:
+    """True where a catalog that the run moved was not moved back, although its machines were."""
+    return any(move.state is not ZoneMoveState.MOVED_BACK for move in resources.zone_moves.of(run_id))
 
 
 def _tell(

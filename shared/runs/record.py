@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -26,23 +27,31 @@ class RunRecord:
         return self.versioned.value
 
     def write(self, **changes: Any) -> None:
-        """Change fields of the row. What others may change meanwhile, such as a wish to stop, is kept.
+        """Change fields of the row. What others may change meanwhile, such as a wish to stop, is kept."""
+        self.write_as(lambda run: replace(run, **changes))
+
+    def write_as(self, change: Callable[[Run], Run]) -> None:
+        """Change the row to what ``change`` makes of it as it is then, asked again where others were faster.
 
         Raises ``EditedElsewhere`` when the run was moved to another state, or another worker has taken it over, and
         ``IllegalMove`` for a status that it cannot have next.
         """
         for _ in range(_TRIES):
-            changed = replace(self.run, updated_at=self._resources.now(), **changes)
+            changed = replace(change(self.run), updated_at=self._resources.now())
             try:
                 self.versioned = self._resources.runs.update(changed, self.versioned)
             except EditedElsewhere:
-                fresh = self._resources.runs.get(self.run.id)
-                if (fresh.value.status, fresh.value.attempts) != (self.run.status, self.run.attempts):
-                    raise
-                self.versioned = fresh
+                self.refresh()
             else:
                 return
         raise EditedElsewhere(f"Run {self.run.id} is changed by others all the time. Try again.")
+
+    def refresh(self) -> None:
+        """Take in what others have changed. Raises ``EditedElsewhere`` where the run is this worker's no more."""
+        fresh = self._resources.runs.get(self.run.id)
+        if (fresh.value.status, fresh.value.attempts) != (self.run.status, self.run.attempts):
+            raise EditedElsewhere(f"Run {self.run.id} is {fresh.value.status.value} now. Look at it again.")
+        self.versioned = fresh
 
     def begin(self, name: str, **changes: Any) -> None:
         """Record that a step begins, once more if it did so before, and count the attempt."""

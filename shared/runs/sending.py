@@ -1,7 +1,7 @@
 """Sends changes to Citrix: in batches that are known before they are sent, a few at once, each followed to its end.
 
 What Citrix reports of a change is never taken for the truth: an outcome says what was told, and the caller reads back.
-A batch whose answer was lost is looked for among the caller's own jobs and never sent again before a read-back.
+A batch whose answer was lost is looked for among the account's own jobs and never sent again before a read-back.
 """
 
 from __future__ import annotations
@@ -13,45 +13,31 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from enum import StrEnum
+from datetime import datetime
 
-from shared.azure.batches import Batches
-from shared.citrix.jobs import wait_for_job
+from shared.azure.batches import MOST_MACHINES, Batches
 from shared.citrix.writer import SiteWriter
 from shared.errors import CitrixError
 from shared.model.citrix import MachineId
 from shared.model.remap import Batch, Change, SendingStep
 from shared.model.run import RunId
-from shared.runs.pacing import MOST_AT_ONCE, Pacing, Sizes
+from shared.runs.following import (
+    JobEnd,
+    ended_or_cancelled,
+    follow_alone,
+    stuck_sentence,
+    wait_for_unknown_jobs,
+)
+from shared.runs.outcome import Outcome, Told
+from shared.runs.pacing import MOST_AT_ONCE, Pacing
+from shared.runs.sizes import Sizes
 
-MOST_LOOKS = 24  # at a batch: about 3.5 minutes
-LOOKS_AFTER_CANCEL = 3
-MOST_SUBMITS = 8  # of one batch that Citrix answers with 429
-ALONE_AT_ONCE = 4
-CLOCKS_DIFFER = timedelta(minutes=5)
+MOST_SUBMITS = 8  # of one batch, or one change, that Citrix answers with 429
+ALONE_TOGETHER = 4  # single changes under one entry
+ENOUGH_REFUSALS = 20  # single changes for which a right is missing, before any was done
 FORBIDDEN = 403
 
 log = logging.getLogger(__name__)
-
-
-class Told(StrEnum):
-    """What Citrix told of a change. ``KEPT``: it was not sent. ``STUCK``: its job does not end, and may still do it."""
-
-    DONE = "done"
-    REFUSED = "refused"
-    UNKNOWN = "unknown"
-    STUCK = "stuck"
-    KEPT = "kept"
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """``sentence`` tells why a change was refused or is not known; ``code`` is the HTTP status behind it."""
-
-    told: Told
-    sentence: str | None = None
-    code: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,47 +60,50 @@ class Sending:
     after: Callable[[Mapping[MachineId, Outcome]], None]
 
 
-def send(sending: Sending, changes: Sequence[Change]) -> dict[MachineId, Outcome]:
+def send(sending: Sending, groups: Iterable[Sequence[Change]], *, alone: bool = False) -> dict[MachineId, Outcome]:
     """Send the changes, each at most once. Every machine has an outcome; what ``stop`` kept from being sent, ``KEPT``.
 
-    Raises ``LockLost``, ``StorageError``, and ``CitrixError`` where nobody can tell whether a batch is under way; then
-    what was under way is known by its batches.
+    The changes of a group, such as two machines that hold each other's VM, are sent together or not at all. ``alone``:
+    each by a call of its own, as it is done where the site takes no batches. Raises ``LockLost``, ``StorageError``,
+    and ``CitrixError`` where nobody can tell whether a batch is under way; then what was under way is known by its
+    batches.
     """
-    if not changes:
-        return {}
-    return _Round(sending, changes).run()
+    waiting = [list(group) for group in groups if group]
+    return _Round(sending, waiting, alone=alone).run() if waiting else {}
 
 
 class _Round:
-    def __init__(self, sending: Sending, changes: Sequence[Change]) -> None:
+    def __init__(self, sending: Sending, groups: Sequence[Sequence[Change]], *, alone: bool) -> None:
         self._s = sending
-        self._waiting = deque(changes)
-        self._outcomes = {change.machine: Outcome(Told.KEPT) for change in changes}
+        self._waiting = deque(groups)
+        self._outcomes = {change.machine: Outcome(Told.KEPT) for group in groups for change in group}
+        self._in_batches = not alone and sending.writer.takes_batches()
         self._pacing = Pacing(pause=sending.pause)
-        self._sizes = Sizes(len(changes))
+        self._sizes = Sizes(len(self._outcomes))
         self._guard = threading.Lock()
         known = sending.batches.of(sending.run_id)
         self._number = max((batch.number for batch in known), default=0)
         self._known_jobs = {batch.job for batch in known if batch.job is not None}
         self._over = False
         self._no_right: Outcome | None = None
+        self._forbidden = 0
+        self._changed_alone = 0
 
     def run(self) -> dict[MachineId, Outcome]:
-        in_batches = self._s.writer.takes_batches()
         # more lanes than may be under way: while some wait for Citrix, others note what was done or is to be done next
         with ThreadPoolExecutor(2 * MOST_AT_ONCE, thread_name_prefix="send") as pool:
-            lanes = [pool.submit(self._lane, in_batches) for _ in range(2 * MOST_AT_ONCE)]
+            lanes = [pool.submit(self._lane) for _ in range(2 * MOST_AT_ONCE)]
         for lane in lanes:
             lane.result()
         if self._no_right is not None:
-            # the next batch would be refused like the one before it
-            self._outcomes |= {change.machine: self._no_right for change in self._waiting}
+            # what is left would be refused like all before it
+            self._outcomes |= {change.machine: self._no_right for group in self._waiting for change in group}
         return self._outcomes
 
-    def _lane(self, in_batches: bool) -> None:
+    def _lane(self) -> None:
         try:
-            while changes := self._take(in_batches):
-                told = self._in_batch(changes) if in_batches else self._one_by_one(changes)
+            while changes := self._take():
+                told = self._in_batch(changes) if self._in_batches else self._one_by_one(changes)
                 machines = [change.machine for change in changes]
                 outcomes = dict.fromkeys(machines, _NOT_TOLD) | dict(told)
                 self._outcomes |= outcomes
@@ -123,12 +112,16 @@ class _Round:
             self._over = True
             raise
 
-    def _take(self, in_batches: bool) -> list[Change]:
+    def _take(self) -> list[Change]:
+        """The next groups, as many as make a batch of the present size; a group is never split."""
         with self._guard:
             if self._over or not self._waiting or self._s.stop():
                 return []
-            size = self._sizes.next() if in_batches else ALONE_AT_ONCE
-            return [self._waiting.popleft() for _ in range(min(size, len(self._waiting)))]
+            size = self._sizes.next() if self._in_batches else ALONE_TOGETHER
+            taken = list(self._waiting.popleft())
+            while self._waiting and len(taken) + len(self._waiting[0]) <= size:
+                taken += self._waiting.popleft()
+            return taken
 
     def _in_batch(self, changes: list[Change]) -> Mapping[MachineId, Outcome]:
         """Make the batch known, wait for its turn, and follow it until nothing of it is under way."""
@@ -145,16 +138,26 @@ class _Round:
         return told()
 
     def _one_by_one(self, changes: list[Change]) -> Mapping[MachineId, Outcome]:
+        machines = [change.machine for change in changes]
         with self._pacing.turn():
             self._s.check()
-            self._s.before([change.machine for change in changes])
-            return {change.machine: send_alone(self._s, change) for change in changes}
+            batch = self._begun(machines, alone=True)
+            self._s.before(machines)
+            told: dict[MachineId, Outcome] = {}
+            jobs: dict[MachineId, str] = {}
+            for change in changes:
+                outcome, job = self._changed(change)
+                told[change.machine] = outcome
+                if job is not None:
+                    jobs[change.machine] = job
+            self._pacing.went_well()
+        return told | self._nested(batch, jobs)
 
-    def _begun(self, machines: Sequence[MachineId]) -> Batch:
+    def _begun(self, machines: Sequence[MachineId], *, alone: bool = False) -> Batch:
         with self._guard:
             self._number += 1
             number = self._number
-        batch = Batch(number, self._s.step, tuple(machines), self._s.now())
+        batch = Batch(number, self._s.step, tuple(machines), self._s.now(), alone=alone)
         self._s.batches.put(self._s.run_id, batch)
         return batch
 
@@ -172,7 +175,7 @@ class _Round:
         looks = _Looks(self._s.check)
         end = ended_or_cancelled(self._s.writer, job, _since(began, self._s.pause), looks)
         if end is JobEnd.STUCK:
-            stuck = _all(batch.machines, Outcome(Told.STUCK, f"Citrix's job {job} does not come to an end."))
+            stuck = _all(batch.machines, Outcome(Told.STUCK, stuck_sentence(job)))
             return lambda: stuck
         self._pacing.went_well()
         if end is JobEnd.ENDED:
@@ -195,11 +198,40 @@ class _Round:
             try:
                 return self._s.writer.submit(changes), began
             except CitrixError as error:
-                if error.kind != "throttled" or attempt == MOST_SUBMITS:
-                    raise
-                log.info("throttled run=%s attempt=%s", self._s.run_id, attempt)
-                self._pacing.throttled(attempt, error.retry_after)
+                self._wait_out(error, attempt)
         raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _changed(self, change: Change) -> tuple[Outcome, str | None]:
+        """What was told of a single change, and the job that it only began."""
+        if self._no_right is not None:
+            return self._no_right, None
+        for attempt in range(1, MOST_SUBMITS + 1):
+            self._s.check()
+            try:
+                job = self._s.writer.change(change)
+            except CitrixError as error:
+                try:
+                    self._wait_out(error, attempt)
+                except CitrixError:
+                    return self._not_changed(error), None
+            else:
+                self._changed_alone += 1
+                return Outcome(Told.DONE), job
+        raise AssertionError("unreachable: the last attempt returns")
+
+    def _not_changed(self, error: CitrixError) -> Outcome:
+        outcome = Outcome(Told.REFUSED if error.unsent else Told.UNKNOWN, str(error), error.http_status)
+        self._forbidden += error.http_status == FORBIDDEN
+        if self._forbidden >= ENOUGH_REFUSALS and not self._changed_alone:
+            self._over, self._no_right = True, outcome
+        return outcome
+
+    def _wait_out(self, error: CitrixError, attempt: int) -> None:
+        """Slow down after a 429 and come back; anything else, and one 429 too many, is raised."""
+        if error.kind != "throttled" or attempt == MOST_SUBMITS:
+            raise error
+        log.info("throttled run=%s attempt=%s", self._s.run_id, attempt)
+        self._pacing.throttled(attempt, error.retry_after)
 
     def _lost(self, batch: Batch, error: CitrixError) -> Mapping[MachineId, Outcome]:
         """No id came back, so the batch may be under way: wait for every job of ours that nobody accounts for."""
@@ -208,34 +240,51 @@ class _Round:
             known = frozenset(self._known_jobs)
         stuck = wait_for_unknown_jobs(self._s.writer, known, batch.began_at, self._s.pause, self._s.check)
         if stuck:
-            return _all(batch.machines, Outcome(Told.STUCK, f"Citrix's job {stuck[0]} does not come to an end."))
+            return _all(batch.machines, Outcome(Told.STUCK, stuck_sentence(stuck[0])))
         self._ended(batch)
         return _all(batch.machines, Outcome(Told.UNKNOWN, str(error), error.http_status))
 
     def _results(self, batch: Batch, job: str, end: JobEnd) -> Mapping[MachineId, Outcome]:
-        found: dict[MachineId, Outcome] = {}
         try:
             results = self._s.writer.results(job) if end is JobEnd.ENDED else {}
         except CitrixError as error:
             log.warning("results of a batch not known run=%s job=%s: %s", self._s.run_id, job, error)
             results = {}
-        for machine, item in results.items():
-            if item.job is not None:
-                found[machine] = followed_alone(self._s.writer, item.job, self._s.pause, self._s.check)
-            elif item.error is None:
-                found[machine] = Outcome(Told.DONE)
-            else:
-                found[machine] = Outcome(Told.REFUSED, item.error, item.code)
-        # nested jobs are part of the batch: a successor waits for it as long as one of them may be under way
-        if all(outcome.told is not Told.STUCK for outcome in found.values()):
+        # Citrix may write an id in another case than it was sent in, and what is nobody's says nothing
+        ours = {machine.lower(): machine for machine in batch.machines}
+        items = {ours[machine.lower()]: item for machine, item in results.items() if machine.lower() in ours}
+        told = {
+            machine: Outcome(Told.DONE) if item.error is None else Outcome(Told.REFUSED, item.error, item.code)
+            for machine, item in items.items()
+        }
+        return told | self._nested(batch, {m: item.job for m, item in items.items() if item.job is not None})
+
+    def _nested(self, batch: Batch, jobs: Mapping[MachineId, str]) -> dict[MachineId, Outcome]:
+        """What became of the changes that had only begun; until then they are part of what is under way."""
+        if jobs:
+            batch = replace(batch, nested=tuple(jobs.items()))
+            self._s.batches.put(self._s.run_id, batch)
+        told = follow_alone(self._s.writer, jobs, self._s.pause, self._s.check)
+        if all(outcome.told is not Told.STUCK for outcome in told.values()):
             self._ended(batch)
-        return found
+        return told
 
     def _ended(self, batch: Batch) -> None:
         self._s.batches.put(self._s.run_id, replace(batch, ended=True))
 
 
 _NOT_TOLD = Outcome(Told.UNKNOWN, "Citrix did not say what became of this change.")
+
+
+def in_groups(changes: Iterable[Change], together: Iterable[Sequence[MachineId]]) -> list[list[Change]]:
+    """The changes in groups: those of machines that belong ``together``, each of the others by itself.
+
+    A group that is larger than a batch may be is split: nobody has seen one.
+    """
+    waiting = {change.machine: change for change in changes}
+    groups = [[waiting.pop(machine) for machine in group if machine in waiting] for group in together]
+    parts = [group[start : start + MOST_MACHINES] for group in groups for start in range(0, len(group), MOST_MACHINES)]
+    return [*parts, *([change] for change in waiting.values())]
 
 
 def _all(machines: Iterable[MachineId], outcome: Outcome) -> dict[MachineId, Outcome]:
@@ -264,71 +313,3 @@ class _Looks:
     def __call__(self) -> None:
         self._check()
         self.count += 1
-
-
-class JobEnd(StrEnum):
-    """``GONE``: Citrix knows the job no more. ``STOPPED``: it did not end and was cancelled."""
-
-    ENDED = "ended"
-    GONE = "gone"
-    STOPPED = "stopped"
-    STUCK = "stuck"
-
-
-def ended_or_cancelled(
-    writer: SiteWriter, job: str, pause: Callable[[float], None], check: Callable[[], None]
-) -> JobEnd:
-    """Wait until a job has ended; one that takes too long is cancelled, which may be refused.
-
-    Raises ``LockLost``, and ``CitrixError`` where Citrix cannot be asked.
-    """
-    try:
-        if wait_for_job(writer, job, pause, check, MOST_LOOKS) is not None:
-            return JobEnd.ENDED
-        log.warning("job does not end, cancelling it job=%s", job)
-        if not writer.cancel(job):
-            return JobEnd.STUCK
-        stopped = wait_for_job(writer, job, pause, check, LOOKS_AFTER_CANCEL) is not None
-        return JobEnd.STOPPED if stopped else JobEnd.STUCK
-    except CitrixError as error:
-        if error.kind == "missing":
-            return JobEnd.GONE
-        raise
-
-
-def wait_for_unknown_jobs(
-    writer: SiteWriter,
-    known: frozenset[str],
-    since: datetime,
-    pause: Callable[[float], None],
-    check: Callable[[], None],
-) -> list[str]:
-    """Wait for the caller's own batch jobs since a time, but for those in ``known``; which of them do not end.
-
-    Raises ``LockLost``, and ``CitrixError`` where Citrix cannot be asked: what is under way is not known then.
-    """
-    pause(1.0)  # a request whose answer was lost a moment ago may only now become a job
-    check()
-    jobs = [job for job in writer.batch_jobs(since - CLOCKS_DIFFER) if job.id not in known]
-    ends = {job.id: JobEnd.ENDED if job.ended else ended_or_cancelled(writer, job.id, pause, check) for job in jobs}
-    return [job for job, end in ends.items() if end is JobEnd.STUCK]
-
-
-def followed_alone(writer: SiteWriter, job: str, pause: Callable[[float], None], check: Callable[[], None]) -> Outcome:
-    """What became of a change that had only begun when its call was answered."""
-    end = ended_or_cancelled(writer, job, pause, check)
-    if end is JobEnd.STUCK:
-        return Outcome(Told.STUCK, f"Citrix's job {job} does not come to an end.")
-    return (
-        Outcome(Told.DONE) if end is JobEnd.ENDED else Outcome(Told.UNKNOWN, f"Citrix's job {job} was not completed.")
-    )
-
-
-def send_alone(sending: Sending, change: Change) -> Outcome:
-    """Send one change by itself."""
-    sending.check()
-    try:
-        job = sending.writer.change(change)
-    except CitrixError as error:
-        return Outcome(Told.REFUSED if error.unsent else Told.UNKNOWN, str(error), error.http_status)
-    return Outcome(Told.DONE) if job is None else followed_alone(sending.writer, job, sending.pause, sending.check)

@@ -52,6 +52,7 @@ def send_to_work(
             ended_at=None,
             error=None,
             writing_since=None,
+            cancelled_by=None,
             **changes,
         )
 

@@ -1,46 +1,46 @@
-"""Sends once more, each alone, what a batch did not change: after a read-back, and never twice."""
+"""What a batch did not change goes once more: after a read-back, and never a third time."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from threading import Lock
+from collections.abc import Callable, Mapping, Sequence
 
 from shared.model.citrix import MachineId
 from shared.model.remap import Change
-from shared.runs.sending import ALONE_AT_ONCE, FORBIDDEN, Outcome, Sending, Told, send_alone
+from shared.runs.outcome import Outcome, Told
+from shared.runs.sending import FORBIDDEN, Sending, send
 
-ENOUGH_REFUSALS = 5
 FEW = 4  # more whose batch was lost go in a batch again
 
-
-def is_lost(outcome: Outcome | None) -> bool:
-    """True where nothing at all is known of a change, as when the answer to its batch was lost."""
-    return outcome is None or outcome.told is Told.UNKNOWN
+ReadBack = Callable[[Sequence[MachineId], Mapping[MachineId, Outcome]], list[MachineId]]
 
 
 def send_again(
-    sending: Sending, changes: Sequence[Change], before: Mapping[MachineId, Outcome]
+    sending: Sending, changes: Sequence[Change], before: Mapping[MachineId, Outcome], read_back: ReadBack
 ) -> dict[MachineId, Outcome]:
-    """What became of each change. ``before`` is what was told of them in their batch.
+    """What was told at last of changes that were not done; ``KEPT`` for what could not be sent again by now.
 
-    A right that is missing is missing for all: after a few refusals what was refused for the same reason in its batch
-    keeps that outcome and costs no call. Raises ``LockLost`` and ``StorageError``.
+    ``before`` is what was told of them first. Batches of which nothing is known go in batches again, and ``read_back``
+    settles what it can and returns the others; what was refused, or told as done and was not, goes alone. Raises what
+    ``send`` and ``read_back`` raise.
     """
-    guard = Lock()
-    refused_in_a_row = 0
+    by_machine = {change.machine: change for change in changes}
+    told = dict(before)
+    left = list(by_machine)
+    lost = [machine for machine in left if _is_lost(before.get(machine))]
+    if len(lost) > FEW:
+        told |= send(sending, [[by_machine[machine]] for machine in lost])
+        kept = [machine for machine in lost if told[machine].told is Told.KEPT]
+        left = read_back([machine for machine in left if machine not in kept], told)
+    # a right that is missing ends its own round, and must keep nothing else from going
+    for forbidden in (False, True):
+        group = [machine for machine in left if (_code(told.get(machine)) == FORBIDDEN) is forbidden]
+        told |= send(sending, [[by_machine[machine]] for machine in group], alone=True)
+    return told
 
-    def one(change: Change) -> Outcome:
-        nonlocal refused_in_a_row
-        told = before.get(change.machine)
-        with guard:
-            hopeless = refused_in_a_row >= ENOUGH_REFUSALS
-        if hopeless and told is not None and told.code == FORBIDDEN:
-            return told
-        outcome = send_alone(sending, change)
-        with guard:
-            refused_in_a_row = refused_in_a_row + 1 if outcome.code == FORBIDDEN else 0
-        return outcome
 
-    with ThreadPoolExecutor(ALONE_AT_ONCE, thread_name_prefix="alone") as pool:
-        return dict(zip((change.machine for change in changes), pool.map(one, changes), strict=True))
+def _code(outcome: Outcome | None) -> int | None:
+    return outcome.code if outcome is not None else None
+
+
+def _is_lost(outcome: Outcome | None) -> bool:
+    return outcome is None or outcome.told is Told.UNKNOWN

@@ -20,7 +20,7 @@ SWEEP_EVERY = timedelta(seconds=30)
 
 log = logging.getLogger(__name__)
 
-_STEP_OF = {
+STEP_OF = {
     RunStatus.QUEUED: WorkStep.PLAN,
     RunStatus.PLANNING: WorkStep.PLAN,
     RunStatus.APPLYING: WorkStep.APPLY,
@@ -52,7 +52,7 @@ def _sweep_one(resources: Resources, run_id: RunId) -> bool:
         resources.runs.forget_rested(run_id, now)
         return False
     run = found.value
-    step = _STEP_OF.get(run.status)
+    step = STEP_OF.get(run.status)
     if step is None:
         resources.runs.forget_rested(run_id, now)
         return False

@@ -13,11 +13,13 @@ from shared.errors import InvalidRequest, NotFound
 from shared.model.run import RunId
 from shared.runs.apply import apply_run
 from shared.runs.fail import fail_run
+from shared.runs.later import note
 from shared.runs.observe import observe
 from shared.runs.plan import plan_run
 from shared.runs.reset_again import reset_again
 from shared.runs.resources import Resources
 from shared.runs.roll_back import roll_back_run
+from shared.runs.sweep import STEP_OF
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +30,8 @@ _STEPS: Mapping[WorkStep, Callable[[Resources, RunId], None]] = {
     WorkStep.RESET_AGAIN: reset_again,
     WorkStep.OBSERVE: observe,
 }
+_AFTER = frozenset({WorkStep.RESET_AGAIN.value, WorkStep.OBSERVE.value})
+_AGAIN_AND_AGAIN = "failed again and again with an unexpected error; the app's log tells it."
 
 
 def do_work(resources: Resources, body: bytes) -> None:
@@ -47,7 +51,10 @@ def do_work(resources: Resources, body: bytes) -> None:
 
 
 def give_up(resources: Resources, body: bytes) -> None:
-    """A message that failed too often: its run ends as ``failed``, so that nothing ends in silence."""
+    """A message that failed too often: its run ends as ``failed``, so that nothing ends in silence.
+
+    A step that comes after the end of a run is told as failed, and one that the run has left behind is dropped.
+    """
     run_id, step = _named(body)
     try:
         if run_id is None:
@@ -57,18 +64,18 @@ def give_up(resources: Resources, body: bytes) -> None:
         log.error("dropped a poison message: %s", error)
         return
     run = found.value
-    if run.status not in ACTIVE:
+    if step in _AFTER:
+        note(resources, run.id, step, "failed", f"The step {step} {_AGAIN_AND_AGAIN}")
+        return
+    known = step in {each.value for each in _STEPS}
+    if run.status not in ACTIVE or (known and step != STEP_OF[run.status].value):
+        log.warning("dropped a poison message of a step that is over run=%s step=%s", run.id, step)
         return
     holder = resources.locks.holder(LockKind.PROFILE, run.profile, resources.now())
     if holder is not None and holder.run_id == run.id:
         log.warning("a duplicate message of a run that is being worked on was dropped run=%s", run.id)
         return  # if that worker dies, the sweeper takes over
-    fail_run(
-        resources,
-        found,
-        f"The step {step} failed again and again with an unexpected error; the app's log tells it. "
-        "Mend the cause, then start a new run.",
-    )
+    fail_run(resources, found, f"The step {step} {_AGAIN_AND_AGAIN} Mend the cause, then start a new run.")
 
 
 def _named(body: bytes) -> tuple[RunId | None, str]:

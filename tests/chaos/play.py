@@ -27,7 +27,7 @@ from shared.errors import NotWaiting, RealignError, StorageError
 from shared.model.run import RemapState, Run, RunId, RunStatus
 from shared.runs.access import Caller, Role
 from shared.runs.orders import order_roll_back
-from shared.runs.pacing import Sizes
+from shared.runs.sizes import Sizes
 from shared.runs.request import RunRequest
 from shared.runs.resources import Resources
 from shared.runs.review import approve

@@ -77,7 +77,7 @@ class KillPoint:
     """The ``nth`` such call of the phase is the host's last.
 
     ``asking``: it is made for the client, who never gets an answer, and the queue may hold no message yet. ``slow``:
-    Citrix's jobs go on while the host is away and longer. ``alone``: Citrix refuses two items of a batch at first, so
+    the jobs that this operation begins outlast the absence of the host. ``alone``: Citrix refuses two items of a batch at first, so
     that their machines are changed alone. ``onward``: the steps after the end are looked at as well.
     """
 
@@ -87,7 +87,7 @@ class KillPoint:
     when: When
     nth: int = 1
     asking: bool = False
-    slow: bool = False
+    slow: str = ""
     alone: bool = False
     onward: bool = False
     short: bool = False
@@ -138,6 +138,10 @@ def _zone_row(state: str) -> Call:
     return Call("storage/table", "PUT", _row("runs", "zone:", f'"state":"{state}"'))
 
 
+def _input(key: str) -> Call:
+    return Call("storage/table", "PUT", _row("inputs", "", f'"RowKey":"{key}'))
+
+
 def _lock_of(kind: str) -> Call:
     return Call("storage/table", "POST", _row("locks", kind))
 
@@ -152,7 +156,6 @@ def _of_work_queue(_: str, path: str, __: bytes) -> bool:
 
 BEFORE_A_LOCK = _lock_of("profile")
 NEW_RUN = Call("storage/table", "POST", _row("runs", "run"))
-INPUT = Call("storage/table", "PUT", _row("inputs", ""))
 RELEASE = Call("storage/table", "DELETE", _row("locks", "profile"))
 MESSAGE = Call("storage/queue", "POST", _of_work_queue)
 DONE_WITH = Call("storage/queue", "DELETE", _of_work_queue)
@@ -198,7 +201,7 @@ POINTS = (
     _after("the-lock-of-the-site", _A, _lock_of("site")),
     _after("the-site-is-read-to-apply", _A, _citrix("listMachines")),
     _before("the-connection-is-looked-at", _A, _citrix("getHypervisor")),
-    _before("the-connections-are-noted", _A, INPUT, nth=2),  # the first one is the selection
+    _before("the-connections-are-noted", _A, _input("written-connections")),
     _before("writing-is-noted", _A, _run_row('"writingSince":"')),
     _before("the-first-batch-is-kept", _A, BATCH),
     _before("the-second-batch-is-kept", _A, BATCH, nth=2),
@@ -209,12 +212,12 @@ POINTS = (
     _before("the-second-batch-is-sent", _A, _citrix("submitBatch"), nth=2),
     _after("the-first-batch-is-sent", _A, _citrix("submitBatch"), short=True),
     _after("the-second-batch-is-sent", _A, _citrix("submitBatch"), nth=2),
-    _after("a-slow-batch-is-sent", _A, _citrix("submitBatch"), slow=True),
+    _after("a-slow-batch-is-sent", _A, _citrix("submitBatch"), slow="submitBatch"),
     _before("the-job-is-kept", _A, BATCH_JOB),
-    _before("the-job-of-a-slow-batch-is-kept", _A, BATCH_JOB, slow=True, short=True),
+    _before("the-job-of-a-slow-batch-is-kept", _A, BATCH_JOB, slow="submitBatch", short=True),
     _after("the-job-is-kept", _A, BATCH_JOB),
     _before("a-look-at-the-job", _A, _citrix("getJob")),
-    _before("a-look-at-a-slow-job", _A, _citrix("getJob"), slow=True),
+    _before("a-look-at-a-slow-job", _A, _citrix("getJob"), slow="submitBatch"),
     _before("the-results", _A, _citrix("getJobResults")),
     _after("the-results", _A, _citrix("getJobResults")),
     _before("the-batch-has-ended", _A, BATCH_ENDED),
@@ -231,7 +234,7 @@ POINTS = (
     _before("the-move-is-kept", _A, _zone_row("moving")),
     _before("the-catalog-moves", _A, _citrix("moveItemsIntoZone")),
     _after("the-catalog-moves", _A, _citrix("moveItemsIntoZone")),
-    _after("the-catalog-begins-to-move", _A, _citrix("moveItemsIntoZone"), slow=True, short=True),
+    _after("the-catalog-begins-to-move", _A, _citrix("moveItemsIntoZone"), slow="moveItemsIntoZone", short=True),
     _before("the-move-is-known", _A, _zone_row("moved")),
     _before("a-run-is-completed", _A, _run_is("completed"), onward=True),
     _after("a-run-is-completed", _A, _run_is("completed"), onward=True, short=True),
@@ -246,7 +249,7 @@ POINTS = (
     _before("the-power-states", _L, _citrix("listMachines")),
     _before("the-power-states-are-told", _L, _run_row("observe")),
     # rolling back
-    _before("the-selection-to-roll-back", _R, INPUT, asking=True),
+    _before("the-selection-to-roll-back", _R, _input("rollback"), asking=True),
     _before("a-run-is-rolling-back", _R, _run_is("rolling-back"), asking=True),
     _before("the-message-to-roll-back", _R, MESSAGE, asking=True),
     _before("the-lock-to-roll-back", _R, _lock_of("site")),
@@ -254,7 +257,7 @@ POINTS = (
     _before("a-batch-back-is-kept", _R, BATCH),
     _before("a-batch-back-is-sent", _R, _citrix("submitBatch")),
     _after("a-batch-back-is-sent", _R, _citrix("submitBatch"), short=True),
-    _after("a-slow-batch-back-is-sent", _R, _citrix("submitBatch"), slow=True),
+    _after("a-slow-batch-back-is-sent", _R, _citrix("submitBatch"), slow="submitBatch"),
     _before("the-job-back-is-kept", _R, BATCH_JOB),
     _before("a-look-at-the-job-back", _R, _citrix("getJob")),
     _before("the-rows-are-rolled-back", _R, _remaps_are("rolled-back")),
@@ -262,7 +265,7 @@ POINTS = (
     _before("the-reset-back", _R, _citrix("resetHypervisorConnection")),
     _before("the-catalog-moves-back", _R, _citrix("moveItemsIntoZone")),
     _after("the-catalog-moves-back", _R, _citrix("moveItemsIntoZone")),
-    _after("the-catalog-begins-to-move-back", _R, _citrix("moveItemsIntoZone"), slow=True),
+    _after("the-catalog-begins-to-move-back", _R, _citrix("moveItemsIntoZone"), slow="moveItemsIntoZone"),
     _before("a-run-is-rolled-back", _R, _run_is("rolled-back")),
     _after("a-run-is-rolled-back", _R, _run_is("rolled-back")),
 )

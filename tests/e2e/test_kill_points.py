@@ -22,7 +22,7 @@ from tests.e2e.estates import estate
 from tests.e2e.kill_points import ESTATE, LONG, MOVED_FROM, MOVED_TO, POLICY, REMAPS, KillPoint, Phase, points
 
 SECONDS = 20.0
-SLOW_JOB_SECONDS = 3.0  # longer than a host needs to start
+SLOW_JOB_SECONDS = 6.0  # longer than a host needs to start and to come to the site
 WRITTEN_TO = {
     Phase.PLAN: set(),
     Phase.APPLY: {MOVED_TO},
@@ -89,8 +89,6 @@ def message_of(point: KillPoint) -> WorkStep:
 
 def killed_at(app: App, point: KillPoint, life: Life) -> None:
     """The phase begins, the host dies at the point and starts again; then the message comes back, or the client."""
-    if point.slow:
-        app.sandbox.world.job_start_seconds = SLOW_JOB_SECONDS
     if point.alone:
         app.sandbox.faults.set("batch-item-fail", 2)
     unheard = killed(app, point, life)
@@ -115,14 +113,19 @@ def killed(app: App, point: KillPoint, life: Life) -> bool:
     if message_of(point) is WorkStep.OBSERVE:
         eventually(lambda: life.told("reset-again"))
         queue_again(app, life.run_id, WorkStep.OBSERVE)
-    call = point.call
+    call, holds = point.call, app.sandbox.holds
     with (
         ThreadPoolExecutor(1) as pool,
-        app.sandbox.holds.hold(call.system, call.operation, point.when, point.nth, call.match) as hold,
+        holds.hold("citrix", point.slow) as slow,
+        holds.hold(call.system, call.operation, point.when, point.nth, call.match) as hold,
     ):
         asked = pool.submit(life.begin, point.phase)
         if not point.asking:
             asked.result(SECONDS)
+        if point.slow:
+            assert slow.reached(SECONDS)
+            app.sandbox.world.job_start_seconds = SLOW_JOB_SECONDS
+            slow.release()
         assert hold.reached(SECONDS), f"the run never came to {point.name}"
         app.host.kill()
         assert hold.dropped(SECONDS)

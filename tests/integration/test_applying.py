@@ -332,4 +332,3 @@ def test_another_site_behind_the_profile_is_not_written_to(place: Workplace) -> 
     assert place.site.id in (run.error or "")
     assert "Nothing was written" in (run.error or "")
     assert (place.written(), set(place.states(run_id).values())) == ({}, {"failed"})
-    place.resources.sites = SiteMemory()

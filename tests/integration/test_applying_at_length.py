@@ -11,11 +11,11 @@ from sandbox.azurite import Azurite
 from sandbox.citrix_site import Via
 from shared.azure.work_queue import WorkStep
 from shared.model.run import RemapState, RunStatus
-from shared.runs.pacing import Sizes
+from shared.runs.sizes import Sizes
 from shared.runs.work import give_up
 from tests.integration.workplace import AMSTERDAM, MANY, PARIS, Workplace, workplace
 
-MACHINES = 330
+MACHINES = 200
 PARTS = 6
 
 
@@ -33,9 +33,9 @@ def place(module_place: Workplace) -> Iterator[Workplace]:
 
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 12 machines, so that this estate fills more of them than may run at once."""
+    """Of 8 machines, so that this estate fills more of them than may run at once."""
     for name in ("LEAST", "FIRST_MOST", "MOST"):
-        monkeypatch.setattr(Sizes, name, 12)
+        monkeypatch.setattr(Sizes, name, 8)
 
 
 def everything_verified(place: Workplace, run_id: str) -> bool:
@@ -62,11 +62,20 @@ def test_calls_grow_with_batches_and_pages_and_not_with_machines(place: Workplac
     assert place.resets() == {AMSTERDAM: 1}
 
 
+def test_power_states_of_many_machines_are_read_by_pages(place: Workplace) -> None:
+    run_id = place.applied()
+    place.sandbox.calls.clear()
+    place.work(WorkStep.OBSERVE)
+    assert place.calls("GET", "/Machines/{nameOrId}") == 0
+    assert place.calls("GET", "/Machines") == 1
+    assert place.steps(run_id)["observe"] == ("done", "Citrix sees a power state for all 200 machines.")
+
+
 @pytest.mark.usefixtures("small_batches")
 def test_never_more_than_four_batches_are_under_way(place: Workplace) -> None:
     run_id = place.applied()
     assert everything_verified(place, run_id)
-    assert place.calls("POST", "/$batch") >= MACHINES // 15
+    assert place.calls("POST", "/$batch") >= MACHINES // 8
     assert place.sandbox.calls.throttled("citrix") == 0, "the fifth at a time would be answered 429"
 
 

@@ -261,7 +261,6 @@ def test_another_site_behind_the_profile_is_not_written_to(place: Workplace, run
     place.site.id = stable_uuid("another site")
     place.resources.sites = SiteMemory()  # an hour later, or another process
     run = place.rolled_back(run_id)
-    place.resources.sites = SiteMemory()
     assert run.status is RunStatus.FAILED
     assert "now the site" in (run.error or "")
     assert place.written() == {}

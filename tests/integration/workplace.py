@@ -10,6 +10,7 @@ import copy
 import dataclasses
 import itertools
 import json
+import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
@@ -34,11 +35,13 @@ from shared.model.remap import Remap
 from shared.model.run import Event, RemapState, Run, RunId
 from shared.runs.access import Caller, Role
 from shared.runs.cancel import cancel
+from shared.runs.listings import Listings
 from shared.runs.orders import order_apply, order_roll_back
 from shared.runs.request import RunRequest
 from shared.runs.resources import Resources
 from shared.runs.review import approve
 from shared.runs.review_request import ApproveRequest, CancelRequest, MachinesRequest
+from shared.runs.site_memory import SiteMemory
 from shared.runs.start import start_run
 from shared.runs.work import do_work
 
@@ -108,7 +111,7 @@ clusters:
 catalogs: [{name: Desktops, zone: Paris}]
 machines:
   - names: W11-{:03d}
-    count: 330
+    count: 200
     catalog: Desktops
     record: {connection: Nutanix AHV Paris, id: vm}
     vms: [{at: AMS-CL01, id: vm}]
@@ -182,6 +185,7 @@ class Workplace:
         self._made: list[Resources] = []
         self.resources = self.another_worker()
         self._document = json.loads(sandbox.profile_file.read_text("utf-8"))
+        self._prefix = secrets.token_hex(3)  # other places share the storage
         self._numbers = itertools.count(1)
         self._runs: list[RunId] = []
         self._fired: dict[str, int] = {}
@@ -200,18 +204,22 @@ class Workplace:
 
     def profile(self, policy: dict[str, Any] | None = None, **changes: Any) -> str:
         """A profile of its own, the same as the estate's but for what is named."""
-        name = f"{self._document['name']}-{next(self._numbers)}"
+        name = f"{self._document['name']}-{self._prefix}-{next(self._numbers)}"
         document = {**self._document, **changes, "name": name, "policy": {**POLICY, **(policy or {})}}
         Path(self.sandbox.environ["REALIGN_PROFILES"], f"{name}.json").write_text(json.dumps(document), "utf-8")
         return name
 
+    def started(self, profile: str, caller: Caller = OLIVE, trigger: str = "http", **asked: Any) -> RunId:
+        request = RunRequest.model_validate_json(json.dumps(asked))
+        run = start_run(self.resources, profile, request, caller, trigger=trigger).run
+        self._runs.append(run.id)
+        return run.id
+
     def planned(self, profile: str | None = None, caller: Caller = OLIVE, trigger: str = "http", **asked: Any) -> RunId:
         """A run that was started and planned; in mode auto it has its message to go on."""
-        request = RunRequest.model_validate_json(json.dumps(asked))
-        run = start_run(self.resources, profile or self.profile(), request, caller, trigger=trigger).run
-        self._runs.append(run.id)
+        run_id = self.started(profile or self.profile(), caller, trigger, **asked)
         self.work(WorkStep.PLAN)
-        return run.id
+        return run_id
 
     def approve(self, run_id: RunId, hosts: Collection[str] | None = None, *, apply: bool = True) -> None:
         """Approve everything, or the machines with these names."""
@@ -411,6 +419,8 @@ class Workplace:
         for run_id in self._runs:
             self.resources.departed.put(self.site.id, run_id, ())
         self._runs.clear()
+        for made in self._made:
+            made.listings, made.sites = Listings(), SiteMemory()
         self.queue.waiting.clear()
         self.queue.sent.clear()
         self.pauses.clear()
@@ -449,7 +459,7 @@ def workplace(azurite: Azurite, text: str = ESTATE) -> Iterator[Workplace]:
         # clients try again at once: what is gone is gone for as long as a test wants it to be
         defaults = Limits.__init__.__defaults__
         hurried = tuple(_at_once if each is time.sleep else each for each in defaults)
-        assert hurried != defaults
+        assert _at_once in hurried
         patch.setattr(Limits.__init__, "__defaults__", hurried)
         for name in ("IDENTITY_ENDPOINT", "IDENTITY_HEADER"):  # msal reads these itself
             patch.setenv(name, sandbox.environ[name])

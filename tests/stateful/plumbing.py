@@ -27,7 +27,7 @@ import shared.runs.sending
 import shared.runs.stragglers
 from shared.azure.table import Table
 from shared.profile import Cluster
-from shared.runs.pacing import Sizes
+from shared.runs.sizes import Sizes
 from tests.stateful.citrix import MemoryHosts, MemoryPrism, MemoryWriter
 from tests.stateful.host import Host, watch_storage
 

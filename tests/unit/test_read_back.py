@@ -9,8 +9,8 @@ import pytest
 from shared.model.citrix import Hosting
 from shared.model.nutanix import VmUuid
 from shared.model.run import RemapState
-from shared.runs.read_back import judge, read_back
-from shared.runs.sending import Outcome, Told
+from shared.runs.outcome import Outcome, Told
+from shared.runs.read_back import APPLY, judge, read_back
 from tests.unit.writable_site import AFTER, BEFORE, WritableSite, machines, remap
 
 (MACHINE,) = machines(1)
@@ -21,27 +21,32 @@ SENT = (Told.DONE, Told.REFUSED, Told.UNKNOWN, Told.STUCK, Told.KEPT)
 @pytest.mark.parametrize("told", SENT)
 @pytest.mark.parametrize("now", [pytest.param(AFTER, id="as-planned"), pytest.param(UPPER, id="written-otherwise")])
 def test_what_has_its_new_values_is_verified_whatever_was_told(told: Told, now: Hosting) -> None:
-    assert judge(remap(MACHINE), now, Outcome(told, "said")) == (RemapState.VERIFIED, None)
+    assert judge(APPLY, remap(MACHINE), AFTER, now, Outcome(told, "said")) == (RemapState.VERIFIED, None)
 
 
 @pytest.mark.parametrize("told", SENT)
 def test_a_machine_that_is_gone_failed(told: Told) -> None:
-    assert judge(remap(MACHINE), None, Outcome(told)) == (RemapState.FAILED, "The machine is no longer in the site.")
+    assert judge(APPLY, remap(MACHINE), AFTER, None, Outcome(told)) == (
+        RemapState.FAILED,
+        "The machine is no longer in the site.",
+    )
 
 
 @pytest.mark.parametrize("told", [Told.DONE, Told.REFUSED, Told.UNKNOWN, Told.KEPT])
 def test_what_has_its_old_values_may_be_sent_again(told: Told) -> None:
-    assert judge(remap(MACHINE), BEFORE, Outcome(told, "said")) is None
+    assert judge(APPLY, remap(MACHINE), AFTER, BEFORE, Outcome(told, "said")) is None
 
 
 def test_what_has_its_old_values_and_was_never_told_of_may_be_sent_again() -> None:
-    assert judge(remap(MACHINE), BEFORE, None) is None
+    assert judge(APPLY, remap(MACHINE), AFTER, BEFORE, None) is None
 
 
 def test_what_has_its_old_values_under_a_job_that_may_still_run_failed_and_says_why() -> None:
-    state, sentence = judge(remap(MACHINE), BEFORE, Outcome(Told.STUCK, "Citrix's job 7 does not end.")) or ("", "")
+    state, sentence = judge(
+        APPLY, remap(MACHINE), AFTER, BEFORE, Outcome(Told.STUCK, "Citrix's job 7 does not end.")
+    ) or ("", "")
     assert state is RemapState.FAILED
-    assert sentence == "Citrix's job 7 does not end. It was not sent again, since the job may still change it."
+    assert sentence == "Citrix's job 7 does not end. It was not sent again."
 
 
 @pytest.mark.parametrize(
@@ -57,7 +62,7 @@ def test_what_has_its_old_values_under_a_job_that_may_still_run_failed_and_says_
 )
 @pytest.mark.parametrize("told", [Told.DONE, Told.STUCK])
 def test_what_has_neither_failed_and_names_what_citrix_has(now: Hosting, told: Told) -> None:
-    state, sentence = judge(remap(MACHINE), now, Outcome(told)) or ("", "")
+    state, sentence = judge(APPLY, remap(MACHINE), AFTER, now, Outcome(told)) or ("", "")
     assert state is RemapState.FAILED
     assert (now.connection or "no hosting connection") in (sentence or "")
     assert (now.machine_id or "no VM") in (sentence or "")

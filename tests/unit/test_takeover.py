@@ -11,8 +11,8 @@ from shared.errors import CitrixError, LockLost
 from shared.model.citrix import MachineId
 from shared.model.job import JobStatus
 from shared.model.remap import Batch, SendingStep
-from shared.runs.sending import MOST_LOOKS
-from shared.runs.takeover import settle_batches
+from shared.runs.following import MOST_LOOKS
+from shared.runs.takeover import UnderWay, settle_batches
 from tests.unit.writable_site import NOON, RUN, Heard, MemoryBatches, MemoryJob, WritableSite, machines, trouble
 
 ONE, TWO = tuple(machines(2)), tuple(machines(4)[2:])
@@ -23,10 +23,11 @@ def batch(number: int = 1, job: str | None = None, of: tuple[MachineId, ...] = O
 
 
 def settled(site: WritableSite, batches: MemoryBatches, heard: Heard | None = None) -> frozenset[MachineId]:
+    """The machines whose job does not end."""
     heard = heard or Heard()
-    return settle_batches(
-        site.as_writer(), batches.as_batches(), RUN, heard.pauses.append, heard.sending(site, batches).check
-    )
+    check = heard.sending(site, batches).check
+    at = UnderWay(site.as_writer(), batches.as_batches(), lambda: NOON, heard.pauses.append, check)
+    return frozenset(settle_batches(at, RUN, None))
 
 
 def open_numbers(batches: MemoryBatches) -> list[int]:

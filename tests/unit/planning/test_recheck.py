@@ -303,7 +303,7 @@ class TestSeveral:
         both = [remap(record, "paris", "new", confidence=Confidence.CHOSEN) for record in records]
         found = check(both, records, [element("paris", vm("new", "gold"))])
         assert actions(found) == {"W11-001": "failed", "W11-002": "failed"}
-        assert "CORP\\W11-001, CORP\\W11-002. Reject all but one" in found["W11-001"].sentence
+        assert "CORP\\W11-001, CORP\\W11-002. Start a new run" in found["W11-001"].sentence
 
     def test_a_holder_under_another_connection_counts(self) -> None:
         other = machine("W11-002", at="outside", holds="new")
