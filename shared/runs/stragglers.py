@@ -32,8 +32,9 @@ def send_again(
         kept = [machine for machine in lost if told[machine].told is Told.KEPT]
         left = read_back([machine for machine in left if machine not in kept], told)
     # a right that is missing ends its own round, and must keep nothing else from going
-    for forbidden in (False, True):
-        group = [machine for machine in left if (_code(told.get(machine)) == FORBIDDEN) is forbidden]
+    forbidden = [machine for machine in left if _code(told.get(machine)) == FORBIDDEN]
+    others = [machine for machine in left if _code(told.get(machine)) != FORBIDDEN]
+    for group in (others, forbidden):
         told |= send(sending, [[by_machine[machine]] for machine in group], alone=True)
     return told
 

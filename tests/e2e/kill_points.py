@@ -77,8 +77,8 @@ class KillPoint:
     """The ``nth`` such call of the phase is the host's last.
 
     ``asking``: it is made for the client, who never gets an answer, and the queue may hold no message yet. ``slow``:
-    the jobs that this operation begins outlast the absence of the host. ``alone``: Citrix refuses two items of a batch at first, so
-    that their machines are changed alone. ``onward``: the steps after the end are looked at as well.
+    the jobs that this operation begins outlast the absence of the host. ``alone``: Citrix refuses two items of a batch
+    at first, so that their machines are changed alone. ``onward``: the steps after the end are looked at as well.
     """
 
     name: str

@@ -22,7 +22,7 @@ from tests.e2e.estates import estate
 from tests.e2e.kill_points import ESTATE, LONG, MOVED_FROM, MOVED_TO, POLICY, REMAPS, KillPoint, Phase, points
 
 SECONDS = 20.0
-SLOW_JOB_SECONDS = 6.0  # longer than a host needs to start and to come to the site
+SLOW_JOB_SECONDS = 4.0  # longer than a host needs to start and to come to the site
 WRITTEN_TO = {
     Phase.PLAN: set(),
     Phase.APPLY: {MOVED_TO},

@@ -187,7 +187,7 @@ def test_a_batch_that_can_neither_end_nor_be_cancelled_is_not_sent_again(place: 
     errors = place.errors(run_id, RemapState.FAILED)
     assert set(errors) == ALL - done
     for error in errors.values():
-        assert "does not come to an end. It was not sent again, since the job may still change it." in error
+        assert "does not come to an end and may still change it. It was not sent again." in error
     assert place.written() == dict.fromkeys(done, 1)
     assert place.calls("POST", "/$batch") == 1
     assert place.calls("PATCH", "/Machines/{nameOrId}") == 0
@@ -262,7 +262,7 @@ def test_after_a_cancel_what_failed_in_its_batch_is_not_sent_again(place: Workpl
         place.cancel(run_id)
     errors = place.errors(run_id, RemapState.FAILED)
     assert len(errors) == 2
-    assert all(error.endswith("The run was cancelled.") for error in errors.values())
+    assert all(error.endswith("The run was cancelled, so it was not sent again.") for error in errors.values())
     assert place.calls("PATCH", "/Machines/{nameOrId}") == 0
     assert place.run(run_id).states == {"failed": 2, "verified": 9}
 

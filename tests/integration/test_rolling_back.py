@@ -246,7 +246,7 @@ def test_while_a_job_of_the_run_may_still_change_them_its_machines_stay(place: W
     begin_to_count(place)
     run = place.rolled_back(run_id)
     assert run.states == {"rollback-failed": 11}
-    assert all("Roll it back once it has ended." in error for error in place.errors(run_id).values())
+    assert all("Roll it back once that job has ended." in error for error in place.errors(run_id).values())
     assert place.written() == {}
 
 

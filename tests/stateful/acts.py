@@ -11,7 +11,7 @@ from tests.stateful.estate import Meddling
 from tests.stateful.example import Example
 from tests.stateful.mishaps import Mishap
 
-MOST_RUNS = 5
+MOST_RUNS = 8
 
 Mishaps = tuple[Mishap, ...]
 
@@ -32,8 +32,7 @@ class Start:
     def on(self, example: Example) -> None:
         if len(example.runs) >= MOST_RUNS:
             return
-        for number in self.drifted:
-            example.host.citrix.estate.meddle(Meddling.EDIT_BACK, number)
+        example.drift(self.drifted)
         mode = self.kind if self.kind in ("review", "auto", "report") else None
         example.start(mode, target=self.kind == "dr", scheduled=self.kind == "schedule")
         if self.planned:
@@ -64,7 +63,10 @@ class Redeliver:
 
 @dataclass(frozen=True)
 class Approve:
-    """Somebody approves remaps; without ``machines`` all of them. ``at_once``: the message is delivered as well."""
+    """Somebody approves remaps; without ``machines`` all of them. ``at_once``: the message is delivered as well.
+
+    Where nothing is left to decide on, a run is started and planned before.
+    """
 
     number: int
     machines: tuple[int, ...]
@@ -72,6 +74,8 @@ class Approve:
     wrong: Mishaps
 
     def on(self, example: Example) -> None:
+        if not example.to_decide() and len(example.runs) < MOST_RUNS:
+            example.planned_anew()
         runs = example.to_decide() or example.runs
         approved = example.approve(runs[self.number % len(runs)], self.machines)
         if approved and self.at_once:
@@ -80,7 +84,7 @@ class Approve:
 
 @dataclass(frozen=True)
 class RollBack:
-    """Somebody takes back what a run wrote."""
+    """Somebody takes back what a run wrote. Where none has written, one is applied before."""
 
     number: int
     machines: tuple[int, ...]
@@ -88,6 +92,9 @@ class RollBack:
     wrong: Mishaps
 
     def on(self, example: Example) -> None:
+        if not example.to_roll_back():
+            Approve(self.number, (), True, ()).on(example)
+            example.judge.look()
         runs = example.to_roll_back() or example.runs
         ordered = example.roll_back(runs[self.number % len(runs)], self.machines)
         if ordered and self.at_once:

@@ -173,18 +173,21 @@ class MemorySite:
 class MemoryWriter:
     """What ``SiteWriter`` does. Moves of catalogs are not asked for by the test's policy."""
 
-    def __init__(self, citrix: MemoryCitrix) -> None:
+    def __init__(self, citrix: MemoryCitrix, check: Callable[[], None]) -> None:
         self._citrix = citrix
+        self._check = check
         self.site = MemorySite(citrix)
 
     def takes_batches(self) -> bool:
         return True
 
     def submit(self, changes: Sequence[Change]) -> str:
+        self._check()
         with self._citrix.watch.call("submit", changes):
             return self._citrix.begin(changes, "Batch").id
 
     def change(self, change: Change) -> str | None:
+        self._check()
         with self._citrix.watch.call("change", [change]):
             if self._citrix.next_trouble.nested:
                 self._citrix.next_trouble.nested -= 1

@@ -80,6 +80,8 @@ class Estate:
             self._vm(AMSTERDAM, number, uuid_of(number))
         self._first_places = dict(self.places)
         self._first_connections = dict(self.connections)
+        self._first_machines = dict(self.machines)
+        self._first_clusters = {name: dict(vms) for name, vms in self.clusters.items()}
 
     @property
     def catalog(self) -> Folder:
@@ -123,9 +125,16 @@ class Estate:
             case Meddling.RENAME | Meddling.MAINTENANCE | Meddling.DELETE:
                 self._meddle_with_connection(what, connection)
             case Meddling.MEND:
-                self.connections = dict(self._first_connections)
+                self.mend()
             case _:
                 pass
+
+    def mend(self) -> None:
+        """Machines, VMs and connections are there again as they were; what Citrix has for a machine stays."""
+        self.connections = dict(self._first_connections)
+        self.clusters = {name: dict(vms) for name, vms in self._first_clusters.items()}
+        self.machines = dict(self._first_machines)
+        self.places = {machine: self.places.get(machine, self._first_places[machine]) for machine in self.machines}
 
     def _meddle_with_machine(self, what: Meddling, machine: MachineId, number: int) -> None:
         if what is Meddling.MACHINE_GONE:

@@ -32,7 +32,7 @@ from shared.runs.roll_back import can_be_rolled_back
 from shared.runs.start import start_run
 from shared.runs.sweep import SWEEP_EVERY, sweep
 from shared.runs.work import give_up
-from tests.stateful.estate import AMSTERDAM, uuid_of
+from tests.stateful.estate import AMSTERDAM, Meddling, uuid_of
 from tests.stateful.host import ADA, Host
 from tests.stateful.judge import Judge
 from tests.stateful.mishaps import Mishap
@@ -105,6 +105,20 @@ class Example:
 
     def cancel(self, run_id: RunId) -> bool:
         return self._asked(lambda: cancel(self.resources, run_id, CancelRequest(comment="stop"), ADA))
+
+    def drift(self, machines: Sequence[int]) -> None:
+        """The estate is whole again, and these machines' records are what they were at first."""
+        estate = self.host.citrix.estate
+        estate.mend()
+        for number in machines:
+            estate.meddle(Meddling.EDIT_BACK, number)
+
+    def planned_anew(self) -> None:
+        """A run with something to decide on, unless one of the same profile is at work."""
+        self.drift(range(9))
+        self.start("review")
+        self.deliver(())
+        self.judge.look()
 
     def deliver(self, wrong: Sequence[Mishap]) -> None:
         """The next message; without one, the sweeper comes."""

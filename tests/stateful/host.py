@@ -38,7 +38,7 @@ from tests.stateful.mishaps import Among, Crash, Kind, Mishap, fitted
 if TYPE_CHECKING:
     from tests.stateful.judge import Judge
 
-RENEW_EVERY = timedelta(seconds=15)
+RENEW_EVERY = 15.0  # seconds
 STALL_SECONDS = 75.0
 ADA = Caller("ada", Role.APPROVER)
 
@@ -114,7 +114,7 @@ class Host:
         self.side_by_side = False
         self._sequence = 0
         self._unwatched = 0
-        self._renewed = self.clock()
+        self._renewed = self.clock.monotonic()
         self._guard = threading.RLock()
         resources.now = self.clock
         resources.pause = self.pause
@@ -134,13 +134,19 @@ class Host:
     def pause(self, seconds: float) -> None:
         """Time passes, for Citrix too; who works and does not stall renews its locks."""
         self._die_if_dead()
-        self.clock.advance(seconds)
         self.citrix.go_on()
-        if self.clock() - self._renewed >= RENEW_EVERY:
-            self._renewed = self.clock()
-            with self.unwatched():
-                for lock in [lock for worker in self.workers if not worker.stalled for lock in worker.locks]:
-                    _renewed(lock)
+        while seconds > 0:
+            step = min(seconds, RENEW_EVERY)
+            seconds -= step
+            self.clock.advance(step)
+            if self.clock.monotonic() - self._renewed >= RENEW_EVERY:
+                self._renew()
+
+    def _renew(self) -> None:
+        self._renewed = self.clock.monotonic()
+        with self.unwatched():
+            for lock in [lock for worker in self.workers if not worker.stalled for lock in worker.locks]:
+                _renewed(lock)
 
     def storage_call(self) -> None:
         if self._unwatched or not self.workers:

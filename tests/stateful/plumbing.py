@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
@@ -10,21 +11,13 @@ from typing import Any, TypeVar
 
 import pytest
 
-import shared.azure.in_parallel
-import shared.azure.remaps
-import shared.azure.runs
-import shared.citrix.site
 import shared.runs.apply
 import shared.runs.cluster_reads
 import shared.runs.gather
-import shared.runs.keyring
 import shared.runs.leftovers
 import shared.runs.observe
-import shared.runs.read_back
 import shared.runs.reset_again
 import shared.runs.roll_back
-import shared.runs.sending
-import shared.runs.stragglers
 from shared.azure.table import Table
 from shared.profile import Cluster
 from shared.runs.sizes import Sizes
@@ -34,19 +27,6 @@ from tests.stateful.host import Host, watch_storage
 T = TypeVar("T")
 
 WRITERS = (shared.runs.apply, shared.runs.roll_back, shared.runs.reset_again, shared.runs.observe)
-POOLS = (
-    shared.azure.in_parallel,
-    shared.azure.remaps,
-    shared.azure.runs,
-    shared.citrix.site,
-    shared.runs.gather,
-    shared.runs.keyring,
-    shared.runs.leftovers,
-    shared.runs.observe,
-    shared.runs.read_back,
-    shared.runs.sending,
-    shared.runs.stragglers,
-)
 MACHINES_A_BATCH = 2
 
 
@@ -82,8 +62,10 @@ def plug_in(patch: pytest.MonkeyPatch, host: Host, *, side_by_side: bool) -> Non
     host.side_by_side = side_by_side
 
     @contextmanager
-    def writer(*given: object) -> Iterator[MemoryWriter]:
-        yield MemoryWriter(host.citrix)
+    def writer(
+        resources: object, profile: object, keyring: object, check: Callable[[], None] = lambda: None
+    ) -> Iterator[MemoryWriter]:
+        yield MemoryWriter(host.citrix, check)
 
     @contextmanager
     def hosts(*given: object, **options: object) -> Iterator[MemoryHosts]:
@@ -106,8 +88,9 @@ def plug_in(patch: pytest.MonkeyPatch, host: Host, *, side_by_side: bool) -> Non
     for module in (shared.runs.apply, shared.runs.roll_back):
         patch.setattr(module, "time", clock)
     if not side_by_side:
-        for module in POOLS:
-            patch.setattr(module, "ThreadPoolExecutor", OneAfterTheOther)
+        for name, loaded in list(sys.modules.items()):
+            if name.startswith("shared.") and hasattr(loaded, "ThreadPoolExecutor"):
+                patch.setattr(loaded, "ThreadPoolExecutor", OneAfterTheOther)
 
 
 def profile_document(name: str) -> Mapping[str, Any]:

@@ -23,7 +23,7 @@ from tests.stateful.example import Example
 from tests.stateful.mishaps import Among, Kind, Mishap
 
 LONG = os.environ.get("REALIGN_LONG") == "1"
-EXAMPLES, STEPS = (300, 30) if LONG else (20, 16)
+EXAMPLES, STEPS = (300, 30) if LONG else (16, 12)
 
 FORM = settings(
     max_examples=EXAMPLES,
@@ -90,12 +90,15 @@ class AnyOrder(RuleBasedStateMachine):
         self.example.judge.look()
 
     def teardown(self) -> None:
+        example = getattr(self, "example", None)
+        if example is None:
+            return
         try:
-            self.example.conclude()
+            example.conclude()
         finally:
-            self.struck.update(self.example.host.struck)
-            self.arrived.update(self.example.judge.arrived)
-            self.example.close()
+            self.struck.update(example.host.struck)
+            self.arrived.update(example.judge.arrived)
+            example.close()
 
 
 def test_any_order(resources: Resources) -> None:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-import shared.runs.apply
-import shared.runs.roll_back
-import shared.runs.sending
+import shared.runs.preparing
+from shared.model.citrix import MachineId
 from shared.model.run import RemapState, RunId, RunStatus
 from shared.planning.recheck import Action, Verdict
 from shared.runs.remap_rows import RemapRows
 from shared.runs.resources import Resources
+from shared.runs.write_through import WriteThrough
 from tests.stateful.estate import Meddling
 from tests.stateful.example import Example
 from tests.stateful.mishaps import Among, Kind, Mishap
@@ -102,16 +102,15 @@ def write_whatever_citrix_has(patch: pytest.MonkeyPatch) -> None:
     def always(remaps: Any, *rest: Any, **options: Any) -> dict[Any, Verdict]:
         return {remap.machine: Verdict(Action.GO, hosting=remap.after) for remap in remaps}
 
-    patch.setattr(shared.runs.apply, "recheck", always)
+    patch.setattr(shared.runs.preparing, "recheck", always)
 
 
 def believe_what_was_told(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(shared.runs.apply._Applying, "_read_back", lambda self, machines, *rest: _verified(self, machines))
+    def believing(through: WriteThrough, machines: Sequence[MachineId], *rest: object) -> list[MachineId]:
+        through.rows.move_to(RemapState.VERIFIED, dict.fromkeys(machines))
+        return []
 
-
-def _verified(applying: Any, machines: Any) -> list[Any]:
-    applying.rows.move_to(RemapState.VERIFIED, dict.fromkeys(machines))
-    return []
+    patch.setattr(WriteThrough, "_read_back", believing)
 
 
 @pytest.mark.parametrize(
