@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Action:
-    """``what`` completes "may not ..."; ``do`` gets the request's body."""
+    """``what`` completes "may not ..."; ``do`` gets the request's body. ``order``: it is accepted, and done later."""
 
     role: Role
     what: str
     do: Callable[[Resources, RunId, bytes, Caller], Run]
+    order: bool = False
 
 
 def blueprint(resources: Callable[[], Resources]) -> func.Blueprint:
@@ -51,23 +52,23 @@ def blueprint(resources: Callable[[], Resources]) -> func.Blueprint:
     @bp.function_name("runs_apply")
     @bp.route(route="runs/{id}/apply", auth_level=func.AuthLevel.ANONYMOUS)
     async def runs_apply(req: func.HttpRequest) -> func.HttpResponse:
-        return await _answer(req, resources, _Action(Role.APPROVER, "apply remaps", _apply))
+        return await _answer(req, resources, _Action(Role.APPROVER, "apply remaps", _apply, order=True))
 
     @bp.function_name("runs_rollback")
     @bp.route(route="runs/{id}/rollback", auth_level=func.AuthLevel.ANONYMOUS)
     async def runs_rollback(req: func.HttpRequest) -> func.HttpResponse:
-        return await _answer(req, resources, _Action(Role.APPROVER, "roll back runs", _rollback))
+        return await _answer(req, resources, _Action(Role.APPROVER, "roll back runs", _rollback, order=True))
 
     @bp.function_name("runs_cancel")
     @bp.route(route="runs/{id}/cancel", auth_level=func.AuthLevel.ANONYMOUS)
     async def runs_cancel(req: func.HttpRequest) -> func.HttpResponse:
-        return await _answer(req, resources, _Action(Role.OPERATOR, "cancel runs", _cancel))
+        return await _answer(req, resources, _Action(Role.OPERATOR, "cancel runs", _cancel, order=True))
 
     return bp
 
 
 async def _answer(req: func.HttpRequest, resources: Callable[[], Resources], action: _Action) -> func.HttpResponse:
-    """200 with the run where it rests, else 202 with where to look, or 200 when it rests in the time to wait."""
+    """202 with where to look for an order and a run at work, or 200 when it rests in the time to wait; else 200."""
     from functions.shapes import run_shape
     from shared.azure.runs import ACTIVE
 
@@ -75,7 +76,7 @@ async def _answer(req: func.HttpRequest, resources: Callable[[], Resources], act
         handler_for(req, {"POST": None})
         opened = await asyncio.to_thread(resources)
         run, wait = await asyncio.to_thread(_done, req, opened, action)
-        if run.status in ACTIVE:
+        if action.order or run.status in ACTIVE:
             return await answer_at_work(opened, run, wait, run_shape)
         return json_answer(run_shape(run))
     except Exception as error:  # noqa: BLE001 - the edge, as in respond

@@ -91,6 +91,7 @@ def outcome(app: App, run_id: str, phase: Phase) -> Json:
         "findings": app.api.findings(run_id),
         "rows": {row["RowKey"]: (row.get("sent"), row.get("approvedBy")) for row in app.rows("remaps", run_id)},
         "batches": {row["ended"] for row in app.rows("runs", f"batch:{run_id}")},
+        "under way": run_id in Resources(app.sandbox.environ).batches.begun(world.site.id),
         "moves": {row["catalog"]: row["state"] for row in app.rows("runs", f"zone:{run_id}")},
         "departed": Resources(app.sandbox.environ).departed.of(world.site.id),
         "machines": {each.id: (each.hosting, each.power_state) for each in world.site.machines.values()},
@@ -133,7 +134,7 @@ def as_it_was(app: App) -> Iterator[None]:
         app.sandbox.holds.release_all()
         app.queue().clear_messages()
         eventually(lambda: jobs_ended(app))
-        world.job_start_seconds = 0.0
+        world.job_start_seconds, world.nested_items = 0.0, 0
         app.sandbox.faults.clear("batch-item-fail")
         site.jobs.clear()
         site.machines.update(machines)

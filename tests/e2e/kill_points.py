@@ -77,8 +77,9 @@ class KillPoint:
     """The ``nth`` such call of the phase is the host's last.
 
     ``asking``: it is made for the client, who never gets an answer, and the queue may hold no message yet. ``slow``:
-    the jobs that this operation begins outlast the absence of the host. ``alone``: Citrix refuses two items of a batch
-    at first, so that their machines are changed alone. ``onward``: the steps after the end are looked at as well.
+    the jobs that this operation begins outlast the absence of the host. ``items``: what becomes of some of a batch
+    (``refused``: their machines are changed alone then; ``nested``: they begin jobs of their own). ``onward``: the
+    steps after the end are looked at as well.
     """
 
     name: str
@@ -88,7 +89,7 @@ class KillPoint:
     nth: int = 1
     asking: bool = False
     slow: str = ""
-    alone: bool = False
+    items: str = ""
     onward: bool = False
     short: bool = False
 
@@ -161,6 +162,8 @@ MESSAGE = Call("storage/queue", "POST", _of_work_queue)
 DONE_WITH = Call("storage/queue", "DELETE", _of_work_queue)
 BATCH = _batch_row('"ended":false')
 BATCH_JOB = _batch_row('"ended":false', '"job":"')
+CHANGE_ALONE = _batch_row('"alone":true', '"ended":false')
+NESTED = _batch_row('"nested":"', '"ended":false')
 BATCH_ENDED = _batch_row('"ended":true')
 
 
@@ -203,6 +206,7 @@ POINTS = (
     _before("the-connection-is-looked-at", _A, _citrix("getHypervisor")),
     _before("the-connections-are-noted", _A, _input("written-connections")),
     _before("writing-is-noted", _A, _run_row('"writingSince":"')),
+    _before("the-run-is-noted-at-its-site", _A, Call("storage/table", "PUT", _row("runs", "begun:"))),
     _before("the-first-batch-is-kept", _A, BATCH),
     _before("the-second-batch-is-kept", _A, BATCH, nth=2),
     _before("the-rows-are-applying", _A, _remaps_are("applying")),
@@ -222,8 +226,11 @@ POINTS = (
     _after("the-results", _A, _citrix("getJobResults")),
     _before("the-batch-has-ended", _A, BATCH_ENDED),
     _after("the-batch-has-ended", _A, BATCH_ENDED),
-    _before("a-machine-is-changed-alone", _A, _citrix("updateMachine"), alone=True),
-    _after("a-machine-is-changed-alone", _A, _citrix("updateMachine"), alone=True),
+    _before("nested-jobs-are-kept", _A, NESTED, items="nested"),
+    _after("nested-jobs-are-kept", _A, NESTED, items="nested"),
+    _before("a-change-alone-is-kept", _A, CHANGE_ALONE, items="refused"),
+    _before("a-machine-is-changed-alone", _A, _citrix("updateMachine"), items="refused"),
+    _after("a-machine-is-changed-alone", _A, _citrix("updateMachine"), items="refused"),
     # what follows the writes
     _before("the-read-back", _A, _citrix("listMachines"), nth=2),
     _before("the-rows-are-verified", _A, _remaps_are("verified"), short=True),
@@ -236,6 +243,7 @@ POINTS = (
     _after("the-catalog-moves", _A, _citrix("moveItemsIntoZone")),
     _after("the-catalog-begins-to-move", _A, _citrix("moveItemsIntoZone"), slow="moveItemsIntoZone", short=True),
     _before("the-move-is-known", _A, _zone_row("moved")),
+    _before("the-run-leaves-its-site", _A, Call("storage/table", "DELETE", _row("runs", "begun:"))),
     _before("a-run-is-completed", _A, _run_is("completed"), onward=True),
     _after("a-run-is-completed", _A, _run_is("completed"), onward=True, short=True),
     _before("the-first-later-message", _A, MESSAGE, nth=2, onward=True),  # the first one is the request's

@@ -72,7 +72,7 @@ def started_by_timer(app: App, profile: str) -> Json:
 def test_a_run_that_awaits_review_is_cancelled_at_once(app: App) -> None:
     run = app.api.run(app.add_profile("cancel-waiting", policy=POLICY))
     answer = app.api.act(run["id"], "cancel", {"comment": "a mistake"}, role="Operator")
-    assert answer.status_code == 200
+    assert (answer.status_code, answer.headers["Location"]) == (202, f"/api/runs/{run['id']}")
     done = answer.json()
     assert (done["status"], done["cancelledBy"]) == ("cancelled", OLIVE)
     assert done["endedAt"]

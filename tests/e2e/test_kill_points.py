@@ -81,6 +81,14 @@ def undisturbed(app: App) -> dict[Phase, Json]:
     return found
 
 
+@pytest.fixture
+def alive(app: App) -> Iterator[None]:
+    """Whatever becomes of a test, the next one finds a host."""
+    yield
+    if not app.host.running:
+        app.api.url = app.host.restart()
+
+
 def message_of(point: KillPoint) -> WorkStep:
     if point.phase is Phase.AFTERWARDS:
         return WorkStep.OBSERVE if "power-states" in point.name else WorkStep.RESET_AGAIN
@@ -89,8 +97,10 @@ def message_of(point: KillPoint) -> WorkStep:
 
 def killed_at(app: App, point: KillPoint, life: Life) -> None:
     """The phase begins, the host dies at the point and starts again; then the message comes back, or the client."""
-    if point.alone:
+    if point.items == "refused":
         app.sandbox.faults.set("batch-item-fail", 2)
+    if point.items == "nested":
+        app.sandbox.world.nested_items = 10
     unheard = killed(app, point, life)
     rows = remap_rows(app, life.run_id)
     if point.slow:
@@ -140,6 +150,7 @@ def is_lost(asked: Future[None]) -> bool:
     return False
 
 
+@pytest.mark.usefixtures("alive")
 @pytest.mark.parametrize("point", points(), ids=lambda point: point.name)
 def test_a_run_whose_host_is_killed_ends_as_if_nothing_had_happened(
     app: App, undisturbed: dict[Phase, Json], point: KillPoint

@@ -69,6 +69,58 @@ def test_a_right_that_is_missing_for_batches_alone_is_made_up_for_by_single_chan
     assert place.written() == dict.fromkeys(ALL, 1)
 
 
+def test_of_two_machines_that_change_places_one_may_be_refused_and_both_are_told(place: Workplace) -> None:
+    place.site.locked = {place.machine("SWAP-B").id}
+    run_id = place.applied()
+    assert place.states(run_id)["SWAP-B"] == "failed"
+    assert place.states(run_id)["SWAP-A"] == "verified"
+    assert place.errors(run_id)["SWAP-A"].startswith("Its VM is held by CORP\\SWAP-B too")
+    assert "shared-vm" in [event.action for event in place.events(run_id)]
+    assert place.run(run_id).status is RunStatus.COMPLETED_WITH_ERRORS
+    place.rolled_back(run_id, ["SWAP-A"])
+    assert place.states(run_id)["SWAP-A"] == "rolled-back"
+    assert "SWAP-A" not in place.errors(run_id)
+
+
+# who does not answer
+
+
+def test_while_a_cluster_that_decides_is_silent_nothing_is_written_and_then_all_of_it(place: Workplace) -> None:
+    run_id = place.planned()
+    place.approve(run_id)
+    place.sandbox.faults.set("relay-down", "paris")
+    place.next(WorkStep.APPLY)
+    run = place.run(run_id)
+    assert (run.status, run.steps[-1].status) == (RunStatus.APPLYING, "waiting")
+    assert "could not be looked at again" in run.steps[-1].detail
+    assert (place.written(), place.queue.delays(run_id, WorkStep.APPLY)[-1]) == ({}, 10)
+    place.sandbox.faults.clear("relay-down")
+    place.work()
+    assert place.as_planned(run_id) == ALL
+    assert place.run(run_id).status is RunStatus.COMPLETED
+
+
+def test_a_cluster_that_stays_silent_leaves_untouched_what_it_decides(place: Workplace) -> None:
+    run_id = place.planned()
+    place.approve(run_id)
+    place.sandbox.faults.set("relay-down", "paris")
+    place.work()
+    assert set(place.states(run_id).values()) == {"superseded"}, "their present cluster says nothing (design, rule 6)"
+    assert all("planned differently" in error for error in place.errors(run_id).values())
+    assert (place.written(), place.resets()) == ({}, {})
+    assert place.run(run_id).status is RunStatus.COMPLETED_WITH_ERRORS
+    assert len(place.queue.delays(run_id, WorkStep.APPLY)) > 1, "it was looked at again before"
+
+
+def test_a_silent_cluster_keeps_a_dr_run_from_nothing(place: Workplace) -> None:
+    run_id = place.planned(target="amsterdam")
+    place.approve(run_id)
+    place.sandbox.faults.set("relay-down", "paris")
+    place.work()
+    assert place.as_planned(run_id) == set(W11)
+    assert place.queue.delays(run_id, WorkStep.APPLY) == [0]
+
+
 # what goes wrong on the way
 
 

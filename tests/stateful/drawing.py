@@ -22,7 +22,7 @@ def act(drawn: Random) -> Act:
 
 
 def _mishap(drawn: Random) -> Mishap:
-    among = drawn.choice(list(Among))
+    among = drawn.choices((Among.WRITES, Among.CALLS, Among.STORAGE), (3, 2, 1))[0]
     kind = drawn.choice(OF_STORAGE if among is Among.STORAGE else list(Kind))
     return Mishap(kind, among, drawn.randint(1, 45), drawn.choice(list(Meddling)), drawn.randrange(10))
 

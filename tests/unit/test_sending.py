@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
@@ -246,6 +247,7 @@ def test_a_job_that_cannot_be_cancelled_is_stuck_and_may_still_do_it() -> None:
     assert outcomes == dict.fromkeys(machines(FEW), Outcome(Told.STUCK, stuck_sentence("job-1")))
     assert not batches.kept[-1].ended
     assert each_sent_once(site, FEW)
+    assert len(site.looked_at) == MOST_LOOKS, "nobody looks for an end that was not asked for"
 
 
 def test_a_job_that_goes_on_after_its_cancelling_is_stuck() -> None:
@@ -341,15 +343,53 @@ def test_who_says_stop_at_once_keeps_everything_and_leaves_no_batch_open() -> No
 
 def test_who_says_stop_between_batches_gets_the_rest_back_and_what_is_under_way_comes_to_its_end() -> None:
     site, batches, heard = WritableSite(), MemoryBatches(), Heard()
-    heard.stop = lambda: len(site.submitted) >= 2
-    outcomes = sent(site, MANY, heard, batches)
+    lanes, prepared = 8, threading.Event()
+
+    def noted(asked: Sequence[MachineId]) -> None:
+        heard.before.extend(asked)
+        if len([batch for batch in batches.of(RUN) if batch.job is None]) >= lanes:
+            prepared.set()
+
+    site.on_submit = lambda: prepared.wait(10)
+    heard.stop = lambda: bool(site.submitted)
+    outcomes = send(heard.sending(site, batches, before=noted), in_groups(changes(MANY), []))
     gone = {machine for batch in site.submitted for machine in batch}
     assert {machine for machine, outcome in outcomes.items() if outcome.told is Told.DONE} == gone
-    assert told(outcomes)[Told.KEPT] == MANY - len(gone)
-    assert MANY - len(gone) > 0
-    assert set(heard.undone).isdisjoint(gone), "only what was not sent is taken back"
-    assert set(heard.before) - gone == set(heard.undone)
+    assert told(outcomes) == {Told.DONE: len(gone), Told.KEPT: MANY - len(gone)}
+    assert 1 <= len(site.submitted) <= 4
+    assert set(heard.undone) == set(heard.before) - gone, "what was made ready and not sent is taken back"
+    assert heard.undone
     assert all(batch.ended for batch in batches.of(RUN))
+
+
+def test_machines_that_belong_together_are_sent_together_and_nothing_is_split() -> None:
+    site, ids = WritableSite(), machines(240)
+    pairs = [[ids[index], ids[index + 1]] for index in range(0, 120, 2)]
+    trio = ids[120:123]
+    outcomes = send(Heard().sending(site, MemoryBatches()), in_groups(changes(240), [*pairs, trio]))
+    assert told(outcomes) == {Told.DONE: 240}
+    for group in [*pairs, trio]:
+        assert sum(not set(group).isdisjoint(batch) for batch in site.submitted) == 1, group
+    assert each_sent_once(site, 240)
+
+
+@pytest.mark.parametrize(
+    ("together", "sizes"),
+    [
+        pytest.param([], [1] * 5, id="each-by-itself"),
+        pytest.param([["m-0002", "m-0004"]], [2, 1, 1, 1], id="a-pair-first"),
+        pytest.param([["m-0002", "m-9999"]], [1, 1, 1, 1, 1], id="who-is-not-sent-is-left-out"),
+    ],
+)
+def test_changes_are_grouped_by_who_belongs_together(together: list[list[MachineId]], sizes: list[int]) -> None:
+    groups = in_groups(changes(5), together)
+    assert [len(group) for group in groups] == sizes
+    assert sorted(change.machine for group in groups for change in group) == machines(5)
+
+
+def test_a_group_larger_than_a_batch_may_be_is_split() -> None:
+    groups = in_groups(changes(900), [machines(900)])
+    assert [len(group) for group in groups] == [400, 400, 100]
 
 
 def test_where_nobody_can_tell_what_is_under_way_the_error_is_raised_and_the_batch_stays_open() -> None:

@@ -7,13 +7,25 @@ from datetime import timedelta
 
 import pytest
 
+from shared.citrix.writer import WRITE_SILENCE
 from shared.errors import CitrixError, LockLost
 from shared.model.citrix import MachineId
 from shared.model.job import JobStatus
 from shared.model.remap import Batch, SendingStep
+from shared.model.run import RunId
 from shared.runs.following import MOST_LOOKS
 from shared.runs.takeover import UnderWay, settle_batches
-from tests.unit.writable_site import NOON, RUN, Heard, MemoryBatches, MemoryJob, WritableSite, machines, trouble
+from tests.unit.writable_site import (
+    NOON,
+    RUN,
+    Heard,
+    MemoryBatches,
+    MemoryJob,
+    WritableSite,
+    changes,
+    machines,
+    trouble,
+)
 
 ONE, TWO = tuple(machines(2)), tuple(machines(4)[2:])
 
@@ -22,12 +34,14 @@ def batch(number: int = 1, job: str | None = None, of: tuple[MachineId, ...] = O
     return Batch(number, SendingStep.APPLY, of, NOON, job, ended)
 
 
-def settled(site: WritableSite, batches: MemoryBatches, heard: Heard | None = None) -> frozenset[MachineId]:
+def settled(
+    site: WritableSite, batches: MemoryBatches, heard: Heard | None = None, at_site: str | None = None
+) -> frozenset[MachineId]:
     """The machines whose job does not end."""
     heard = heard or Heard()
     check = heard.sending(site, batches).check
     at = UnderWay(site.as_writer(), batches.as_batches(), lambda: NOON, heard.pauses.append, check)
-    return frozenset(settle_batches(at, RUN, None))
+    return frozenset(settle_batches(at, RUN, at_site))
 
 
 def open_numbers(batches: MemoryBatches) -> list[int]:
@@ -138,3 +152,59 @@ def test_a_worker_that_lost_its_lock_stops_waiting() -> None:
         settled(site, batches, heard)
     assert open_numbers(batches) == [1]
     assert len(site.looked_at) == 3
+
+
+def test_jobs_that_items_began_are_waited_for_as_well() -> None:
+    site, nested = site_with(ours=1, inner=3), replace(batch(job="ours"), nested=((ONE[0], "inner"),))
+    batches = MemoryBatches(nested)
+    assert settled(site, batches) == frozenset()
+    assert site.looked_at.count("inner") == 3
+    assert open_numbers(batches) == []
+
+
+def test_jobs_that_items_began_and_nobody_noted_are_found_in_the_results() -> None:
+    site = site_with(ours=1, **{f"ours-{ONE[1]}": 2})
+    site.jobs["ours"].changes = changes(2)
+    site.nested = {ONE[1]: 2}
+    batches = MemoryBatches(batch(job="ours"))
+    assert settled(site, batches) == frozenset()
+    assert site.looked_at.count(f"ours-{ONE[1]}") == 2
+    assert any(kept.nested == ((ONE[1], f"ours-{ONE[1]}"),) and not kept.ended for kept in batches.kept)
+    assert open_numbers(batches) == []
+
+
+def test_only_the_machine_of_an_item_whose_own_job_does_not_end_is_stuck() -> None:
+    site = site_with(ours=1, inner=None)
+    site.cancellable = False
+    batches = MemoryBatches(replace(batch(job="ours"), nested=((ONE[0], "inner"),)))
+    assert settled(site, batches) == {ONE[0]}
+    assert open_numbers(batches) == [1]
+
+
+def test_single_changes_that_an_earlier_worker_made_get_the_time_that_a_call_may_take() -> None:
+    heard, batches = Heard(), MemoryBatches(replace(batch(), began_at=NOON - timedelta(seconds=30), alone=True))
+    assert settled(WritableSite(), batches, heard) == frozenset()
+    assert heard.pauses == [WRITE_SILENCE - 30]
+    assert open_numbers(batches) == []
+
+
+def test_single_changes_of_long_ago_are_not_waited_for() -> None:
+    heard, batches = Heard(), MemoryBatches(replace(batch(), began_at=NOON - timedelta(hours=1), alone=True))
+    assert settled(WritableSite(), batches, heard) == frozenset()
+    assert sum(heard.pauses) == 0
+
+
+def test_what_other_runs_left_under_way_at_the_site_is_waited_for_and_then_forgotten() -> None:
+    other = RunId("0b")
+    site, batches = site_with(theirs=2), MemoryBatches(others={other: [batch(1, "theirs", TWO)]})
+    assert settled(site, batches, at_site="site") == frozenset()
+    assert site.looked_at == ["theirs"] * 2
+    assert other not in batches.begun("site")
+
+
+def test_a_job_of_another_run_that_does_not_end_keeps_its_machines_from_being_written() -> None:
+    other = RunId("0b")
+    site, batches = site_with(theirs=None), MemoryBatches(others={other: [batch(1, "theirs", TWO)]})
+    site.cancellable = False
+    assert settled(site, batches, at_site="site") == frozenset(TWO)
+    assert other in batches.begun("site"), "the next run has to wait for it as well"

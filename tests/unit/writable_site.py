@@ -230,21 +230,30 @@ def trouble(kind: str, code: int | None, *, unsent: bool = False, retry_after: f
 
 
 class MemoryBatches:
-    """The rows of a run's batches; ``kept`` tells every write of one."""
+    """The rows of the batches of ``RUN``, and of ``others`` at its site; ``kept`` tells every write of one."""
 
-    def __init__(self, *known: Batch) -> None:
+    def __init__(self, *known: Batch, others: Mapping[RunId, Sequence[Batch]] | None = None) -> None:
         self._guard = threading.Lock()
-        self._rows = {batch.number: batch for batch in known}
+        self._rows = {RUN: {batch.number: batch for batch in known}}
+        self._rows |= {run: {batch.number: batch for batch in rows} for run, rows in (others or {}).items()}
+        self._begun = list(self._rows)
         self.kept: list[Batch] = []
 
     def put(self, run_id: RunId, batch: Batch) -> None:
         with self._guard:
-            self._rows[batch.number] = batch
+            self._rows[run_id][batch.number] = batch
             self.kept.append(batch)
 
-    def of(self, run_id: RunId, step: SendingStep | None = None) -> list[Batch]:
+    def begun(self, site_id: str) -> list[RunId]:
+        return list(self._begun)
+
+    def rest(self, site_id: str, run_id: RunId) -> None:
+        if all(batch.ended for batch in self.of(run_id)):
+            self._begun.remove(run_id)
+
+    def of(self, run_id: RunId) -> list[Batch]:
         with self._guard:
-            return [self._rows[number] for number in sorted(self._rows)]
+            return [self._rows[run_id][number] for number in sorted(self._rows[run_id])]
 
     def as_batches(self) -> Batches:
         return cast(Batches, self)
