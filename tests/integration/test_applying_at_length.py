@@ -10,7 +10,7 @@ import pytest
 from sandbox.azurite import Azurite
 from sandbox.citrix_site import Via
 from shared.azure.work_queue import WorkStep
-from shared.model.run import RemapState, RunStatus
+from shared.model.run import RemapState, RunId, RunStatus
 from shared.runs.sizes import Sizes
 from shared.runs.work import give_up
 from tests.integration.workplace import AMSTERDAM, MANY, PARIS, Workplace, workplace
@@ -38,8 +38,8 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(Sizes, name, 8)
 
 
-def everything_verified(place: Workplace, run_id: str) -> bool:
-    run = place.run(run_id)  # type: ignore[arg-type]
+def everything_verified(place: Workplace, run_id: RunId) -> bool:
+    run = place.run(run_id)
     whole = run.status is RunStatus.COMPLETED and run.states == {"verified": MACHINES}
     return whole and place.connections_of(written_once(place)) == {AMSTERDAM: MACHINES}
 

@@ -12,7 +12,7 @@ from sandbox.citrix_site import Via
 from sandbox.world import stable_uuid
 from shared.azure.work_queue import WorkStep
 from shared.errors import NotWaiting, RemapNotOpen
-from shared.model.run import RemapState, RunStatus
+from shared.model.run import RemapState, RunId, RunStatus
 from shared.runs.site_memory import SiteMemory
 from tests.integration.workplace import ALL, AMSTERDAM, MOVED, PARIS, SOMEBODYS_VM, SWAP, W11, Workplace, workplace
 
@@ -35,7 +35,7 @@ def place(module_place: Workplace) -> Iterator[Workplace]:
 
 
 @pytest.fixture
-def run_id(place: Workplace) -> str:
+def run_id(place: Workplace) -> RunId:
     """A run that applied everything; writes, calls and resets count from here."""
     made = place.applied()
     assert place.run(made).states == {"verified": 11}
@@ -50,7 +50,7 @@ def begin_to_count(place: Workplace) -> None:
         connection.resets = 0
 
 
-def test_everything_gets_back_what_it_had(place: Workplace, run_id: str) -> None:
+def test_everything_gets_back_what_it_had(place: Workplace, run_id: RunId) -> None:
     run = place.rolled_back(run_id)
     assert (run.status, run.states, run.error, run.progress) == (RunStatus.ROLLED_BACK, {BACK: 11}, None, 100)
     assert place.as_before(run_id) == ALL
@@ -63,7 +63,7 @@ def test_everything_gets_back_what_it_had(place: Workplace, run_id: str) -> None
     assert actions == [("ada", "rollback-requested"), ("realign", "reset"), ("realign", "rolled-back")]
 
 
-def test_some_machines_go_back_and_the_others_stay_until_they_are_named(place: Workplace, run_id: str) -> None:
+def test_some_machines_go_back_and_the_others_stay_until_they_are_named(place: Workplace, run_id: RunId) -> None:
     run = place.rolled_back(run_id, W11[:3])
     assert (run.status, run.states) == (RunStatus.ROLLED_BACK, {BACK: 3, "verified": 8})
     assert place.as_before(run_id) == set(W11[:3])
@@ -73,7 +73,7 @@ def test_some_machines_go_back_and_the_others_stay_until_they_are_named(place: W
     assert place.written() == dict.fromkeys(ALL, 1)
 
 
-def test_what_is_back_cannot_go_back_again(place: Workplace, run_id: str) -> None:
+def test_what_is_back_cannot_go_back_again(place: Workplace, run_id: RunId) -> None:
     place.rolled_back(run_id)
     with pytest.raises(NotWaiting, match="nothing that could be rolled back"):
         place.order_roll_back(run_id)
@@ -81,9 +81,9 @@ def test_what_is_back_cannot_go_back_again(place: Workplace, run_id: str) -> Non
         place.order_roll_back(run_id, ["W11-01"])
 
 
-def test_a_message_that_comes_twice_writes_nothing_twice(place: Workplace, run_id: str) -> None:
+def test_a_message_that_comes_twice_writes_nothing_twice(place: Workplace, run_id: RunId) -> None:
     place.rolled_back(run_id)
-    place.queue.send(run_id, WorkStep.ROLLBACK)  # type: ignore[arg-type]
+    place.queue.send(run_id, WorkStep.ROLLBACK)
     place.work()
     assert place.written() == dict.fromkeys(ALL, 1)
     assert place.run(run_id).status is RunStatus.ROLLED_BACK
@@ -112,7 +112,7 @@ def made_unmanaged(place: Workplace) -> None:
     ],
 )
 def test_what_somebody_changed_since_is_reported_and_not_overwritten(
-    place: Workplace, run_id: str, change: Change, words: str
+    place: Workplace, run_id: RunId, change: Change, words: str
 ) -> None:
     change(place)
     hosting = place.machine("W11-01").hosting
@@ -127,13 +127,15 @@ def test_what_somebody_changed_since_is_reported_and_not_overwritten(
     assert event.machine == place.remaps(run_id)["W11-01"].machine
 
 
-def test_a_machine_that_is_gone_is_reported(place: Workplace, run_id: str) -> None:
+def test_a_machine_that_is_gone_is_reported(place: Workplace, run_id: RunId) -> None:
     del place.site.machines[place.machine("W11-01").id]
     assert place.rolled_back(run_id).states == {"rollback-failed": 1, BACK: 10}
     assert "no machine of the site any more" in place.errors(run_id)["W11-01"]
 
 
-def test_a_machine_that_somebody_put_back_already_is_rolled_back_and_not_written(place: Workplace, run_id: str) -> None:
+def test_a_machine_that_somebody_put_back_already_is_rolled_back_and_not_written(
+    place: Workplace, run_id: RunId
+) -> None:
     before = place.remaps(run_id)["W11-01"].before
     machine = place.machine("W11-01")
     machine.connection_id, machine.hosted_machine_id = before.connection_id, (before.machine_id or "").upper()
@@ -141,7 +143,7 @@ def test_a_machine_that_somebody_put_back_already_is_rolled_back_and_not_written
     assert place.written() == dict.fromkeys(ALL - {"W11-01"}, 1)
 
 
-def test_a_connection_that_was_renamed_is_named_as_it_is_now(place: Workplace, run_id: str) -> None:
+def test_a_connection_that_was_renamed_is_named_as_it_is_now(place: Workplace, run_id: RunId) -> None:
     place.connection(PARIS).name = "Nutanix AHV Lyon"
     bodies = place.tap("submitBatch")
     assert place.rolled_back(run_id).states == {BACK: 11}
@@ -153,7 +155,7 @@ def test_a_connection_that_was_renamed_is_named_as_it_is_now(place: Workplace, r
 
 
 def test_a_connection_in_maintenance_fails_its_machines_and_they_go_back_once_it_is_over(
-    place: Workplace, run_id: str
+    place: Workplace, run_id: RunId
 ) -> None:
     place.connection(PARIS).in_maintenance = True
     run = place.rolled_back(run_id)
@@ -178,7 +180,7 @@ def test_a_connection_that_was_deleted_leaves_its_machines_where_they_are(place:
     assert (place.written(), place.resets()) == ({}, {})
 
 
-def test_a_vm_that_another_machine_holds_by_now_is_not_taken_away(place: Workplace, run_id: str) -> None:
+def test_a_vm_that_another_machine_holds_by_now_is_not_taken_away(place: Workplace, run_id: RunId) -> None:
     place.machine("HOME-01").hosted_machine_id = place.remaps(run_id)["REP-01"].before.machine_id
     run = place.rolled_back(run_id)
     assert run.states == {"rollback-failed": 1, BACK: 10}
@@ -186,7 +188,7 @@ def test_a_vm_that_another_machine_holds_by_now_is_not_taken_away(place: Workpla
     assert place.as_before(run_id) == ALL - {"REP-01"}
 
 
-def test_of_two_machines_that_changed_places_one_alone_cannot_go_back(place: Workplace, run_id: str) -> None:
+def test_of_two_machines_that_changed_places_one_alone_cannot_go_back(place: Workplace, run_id: RunId) -> None:
     run = place.rolled_back(run_id, ["SWAP-A"])
     assert run.states == {"rollback-failed": 1, "verified": 10}
     assert "CORP\\SWAP-B" in place.errors(run_id)["SWAP-A"]
@@ -257,7 +259,7 @@ def test_rejected_and_undecided_remaps_stay_as_they_are(place: Workplace) -> Non
     assert place.as_before(run_id) == ALL
 
 
-def test_another_site_behind_the_profile_is_not_written_to(place: Workplace, run_id: str) -> None:
+def test_another_site_behind_the_profile_is_not_written_to(place: Workplace, run_id: RunId) -> None:
     place.site.id = stable_uuid("another site")
     place.resources.sites = SiteMemory()  # an hour later, or another process
     run = place.rolled_back(run_id)
@@ -280,7 +282,7 @@ def test_another_site_behind_the_profile_is_not_written_to(place: Workplace, run
     ],
 )
 def test_trouble_on_the_way_back_changes_nothing_of_the_end(
-    place: Workplace, run_id: str, fault: str, value: str
+    place: Workplace, run_id: RunId, fault: str, value: str
 ) -> None:
     place.sandbox.faults.set(fault, value)
     run = place.rolled_back(run_id)
@@ -293,7 +295,7 @@ def test_trouble_on_the_way_back_changes_nothing_of_the_end(
 
 
 def test_a_batch_that_can_neither_end_nor_be_cancelled_is_told_and_not_sent_again(
-    place: Workplace, run_id: str
+    place: Workplace, run_id: RunId
 ) -> None:
     place.sandbox.faults.set("job-stuck", "uncancellable:1")
     run = place.rolled_back(run_id)
@@ -304,7 +306,7 @@ def test_a_batch_that_can_neither_end_nor_be_cancelled_is_told_and_not_sent_agai
     assert place.written() == dict.fromkeys(back, 1)
 
 
-def test_machines_that_may_not_be_changed_fail_with_what_citrix_says(place: Workplace, run_id: str) -> None:
+def test_machines_that_may_not_be_changed_fail_with_what_citrix_says(place: Workplace, run_id: RunId) -> None:
     place.site.locked = {place.machine("W11-01").id}
     run = place.rolled_back(run_id)
     assert run.states == {"rollback-failed": 1, BACK: 10}
@@ -315,7 +317,7 @@ def test_machines_that_may_not_be_changed_fail_with_what_citrix_says(place: Work
     assert place.rolled_back(run_id).states == {BACK: 11}
 
 
-def test_somebody_who_changes_a_machine_in_the_middle_of_it_is_named(place: Workplace, run_id: str) -> None:
+def test_somebody_who_changes_a_machine_in_the_middle_of_it_is_named(place: Workplace, run_id: RunId) -> None:
     place.order_roll_back(run_id)
     with place.working(place.hold("getJobResults")):
         place.somebody_changes("W11-01")
@@ -324,7 +326,7 @@ def test_somebody_who_changes_a_machine_in_the_middle_of_it_is_named(place: Work
     assert place.run(run_id).states == {"rollback-failed": 1, BACK: 10}
 
 
-def test_a_roll_back_that_failed_can_be_asked_for_again(place: Workplace, run_id: str) -> None:
+def test_a_roll_back_that_failed_can_be_asked_for_again(place: Workplace, run_id: RunId) -> None:
     place.site.forbidden = {"listMachines"}
     run = place.rolled_back(run_id)
     assert run.status is RunStatus.FAILED
@@ -342,7 +344,7 @@ def test_no_reset_is_made_where_the_policy_wants_none(place: Workplace) -> None:
     assert "reset" not in place.steps(run_id)
 
 
-def test_a_reset_that_fails_is_a_step_that_says_so_and_the_run_is_rolled_back(place: Workplace, run_id: str) -> None:
+def test_a_reset_that_fails_is_a_step_that_says_so_and_the_run_is_rolled_back(place: Workplace, run_id: RunId) -> None:
     place.site.forbidden = {"resetHypervisorConnection"}
     run = place.rolled_back(run_id)
     assert (run.status, run.states) == (RunStatus.ROLLED_BACK, {BACK: 11})

@@ -98,7 +98,7 @@ profile: {name: at-work}
 """
 W11 = tuple(f"W11-{number:02d}" for number in range(1, 9))
 SWAP = ("SWAP-A", "SWAP-B")
-ALL = frozenset({*W11, "REP-01", *SWAP})
+ALL = {*W11, "REP-01", *SWAP}
 MOVED = {"machines": list(W11)}
 
 # So many that they fill batches: nothing but machines that moved with their VMs.

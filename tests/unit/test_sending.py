@@ -311,9 +311,12 @@ def test_an_item_that_is_refused_says_so_with_its_code_and_transaction() -> None
 
 def test_an_item_that_only_began_is_followed_to_its_end() -> None:
     site, heard = WritableSite(nested={MachineId("m-0002"): 4}), Heard()
-    outcomes = sent(site, FEW, heard)
+    batches = MemoryBatches()
+    outcomes = sent(site, FEW, heard, batches)
     assert told(outcomes) == {Told.DONE: FEW}
     assert site.looked_at.count("job-1-m-0002") == 4
+    noted = [batch for batch in batches.kept if batch.nested == (("m-0002", "job-1-m-0002"),)]
+    assert [batch.ended for batch in noted] == [False, True], "known before it is waited for"
     assert site.hosting[MachineId("m-0002")] == AFTER
     assert each_sent_once(site, FEW)
 
