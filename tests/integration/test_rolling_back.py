@@ -133,9 +133,7 @@ def test_a_machine_that_is_gone_is_reported(place: Workplace, run_id: RunId) -> 
     assert "no machine of the site any more" in place.errors(run_id)["W11-01"]
 
 
-def test_a_machine_that_somebody_put_back_already_is_rolled_back_and_not_written(
-    place: Workplace, run_id: RunId
-) -> None:
+def test_a_machine_that_somebody_put_back_is_rolled_back_and_not_written(place: Workplace, run_id: RunId) -> None:
     before = place.remaps(run_id)["W11-01"].before
     machine = place.machine("W11-01")
     machine.connection_id, machine.hosted_machine_id = before.connection_id, (before.machine_id or "").upper()

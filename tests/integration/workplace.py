@@ -457,7 +457,7 @@ def workplace(azurite: Azurite, text: str = ESTATE) -> Iterator[Workplace]:
         sandbox = stack.enter_context(Sandbox(estate(text), azurite=azurite))
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         # clients try again at once: what is gone is gone for as long as a test wants it to be
-        defaults = Limits.__init__.__defaults__
+        defaults = Limits.__init__.__defaults__ or ()
         hurried = tuple(_at_once if each is time.sleep else each for each in defaults)
         assert _at_once in hurried
         patch.setattr(Limits.__init__, "__defaults__", hurried)

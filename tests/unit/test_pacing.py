@@ -143,7 +143,7 @@ def test_retry_after_is_obeyed_whatever_the_attempt_within_a_minute(retry_after:
 
 
 def test_who_was_throttled_pauses_without_keeping_the_others_from_their_turns() -> None:
-    entered = []
+    entered: list[bool] = []
 
     def pause(seconds: float) -> None:
         other = Turn(paced)
