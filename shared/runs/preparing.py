@@ -11,9 +11,10 @@ from shared.citrix.writer import SiteWriter
 from shared.errors import PrismError
 from shared.model.citrix import Hosting, MachineId, Site
 from shared.model.finding import FindingKind, Plan
-from shared.model.nutanix import ClusterReading
+from shared.model.nutanix import ClusterReading, ReadStatus
 from shared.model.remap import Remap
 from shared.model.run import Event, RemapState, Run
+from shared.planning.former import with_former_connections
 from shared.planning.recheck import Action, Verdict, destination, held, recheck
 from shared.planning.standing import Connections
 from shared.profile import Profile
@@ -31,6 +32,7 @@ from shared.runs.takeover import UnderWay, settle_batches
 from shared.runs.tell import tell_machines
 
 _TO_WRITE = frozenset({RemapState.APPROVED, RemapState.APPLYING})
+_STAYS = frozenset({ReadStatus.REFUSED, ReadStatus.MISCONFIGURED})  # until somebody corrects it
 _STATES = {
     Action.DONE: RemapState.APPLIED,
     Action.SUPERSEDED: RemapState.SUPERSEDED,
@@ -66,15 +68,22 @@ class Preparing:
             site = read_site(self.writer.site)
             self._take_over(run, site, stuck)
             return site, {}
+        found: list[Site] = []
+
+        def as_planned() -> Site:
+            found.append(read_site(self.writer.site))
+            planned = (each for remap in self.rows().every() for each in (remap.before, remap.after))
+            return with_former_connections(found[0], planned)
+
         basis = basis_of(
             resources,
             run,
             lambda done, total: None,
             profile=self.profile,
             keyring=self.keyring,
-            read_site=partial(read_site, self.writer.site),
+            read_site=as_planned,
         )
-        site = basis.gathered.site
+        site = found[0]
         self._take_over(run, site, stuck)
         plan = without_doubts(resources, basis, plan_from(basis))
         return site, self._rechecked(site, plan, basis.gathered.readings, stuck)
@@ -99,7 +108,7 @@ class Preparing:
         automatic = run.approved_by == SERVICE.name
         approved = self.rows().of({RemapState.APPROVED}, self.selected)
         verdicts = recheck(approved, site, plan, automatic=automatic, least=policy.least_confidence, readings=readings)
-        self._wait_for_silent(plan, verdicts)
+        self._wait_for_silent(plan, verdicts, readings)
         late = {m: Verdict(Action.FAILED, f"{stuck[m]} It was not sent.") for m in verdicts if m in stuck}
         verdicts |= late
         if automatic and plan.guards:
@@ -113,12 +122,15 @@ class Preparing:
         self._leave({m: v for m, v in verdicts.items() if v.action is not Action.GO})
         return {m: v.hosting for m, v in verdicts.items() if v.action is Action.GO and v.hosting is not None}
 
-    def _wait_for_silent(self, plan: Plan, verdicts: Mapping[MachineId, Verdict]) -> None:
+    def _wait_for_silent(
+        self, plan: Plan, verdicts: Mapping[MachineId, Verdict], readings: Sequence[ClusterReading]
+    ) -> None:
         """Who does not answer has not said that anything is different: all of it is looked at again a little later.
 
         After a few attempts what is not known is left out, and the others go on.
         """
-        if self.record.run.attempts >= MOST_ATTEMPTS:
+        may_pass = any(not reading.whole and reading.status not in _STAYS for reading in readings)
+        if not may_pass or self.record.run.attempts >= MOST_ATTEMPTS:
             return
         unknown = [each for each in plan.findings if each.kind is FindingKind.UNKNOWN and each.machine.id in verdicts]
         waits = [each for each in unknown if verdicts[each.machine.id].action is Action.SUPERSEDED]

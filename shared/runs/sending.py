@@ -140,6 +140,8 @@ class _Round:
     def _one_by_one(self, changes: list[Change]) -> Mapping[MachineId, Outcome]:
         machines = [change.machine for change in changes]
         with self._pacing.turn():
+            if self._over or self._s.stop():
+                return _all(machines, self._no_right or Outcome(Told.KEPT))
             self._s.check()
             batch = self._begun(machines, alone=True)
             self._s.before(machines)
