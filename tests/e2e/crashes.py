@@ -156,7 +156,7 @@ def jobs_ended(app: App) -> bool:
 
 
 def time_passes(app: App) -> None:
-    """The locks of a dead worker expire, and the sweeper finds that nobody was at work for a while."""
+    """The locks of a dead worker expire, the sweeper finds that nobody was at work, and no call is under way."""
     long_ago = to_text(datetime.now(UTC) - LONG_AGO)
     for lock in app.rows("locks"):
         if "expiresAt" in lock:
@@ -164,6 +164,9 @@ def time_passes(app: App) -> None:
     for row in app.rows("runs", "run"):
         if row["status"] in WORKING:
             change_row(app, "runs", "run", row["RowKey"], updatedAt=long_ago)
+    for row in app.rows("runs"):
+        if row.get("alone") and not row["ended"]:
+            change_row(app, "runs", row["PartitionKey"], row["RowKey"], beganAt=long_ago)
 
 
 def queue_again(app: App, run_id: str, step: WorkStep) -> None:

@@ -82,9 +82,12 @@ def undisturbed(app: App) -> dict[Phase, Json]:
 
 
 @pytest.fixture
-def alive(app: App) -> Iterator[None]:
-    """Whatever becomes of a test, the next one finds a host."""
-    yield
+def afresh(app: App) -> Iterator[None]:
+    """Whatever becomes of a test, the next one finds the world as it was, a host, and nobody at work."""
+    with as_it_was(app):
+        yield
+        if any(row["status"] in WORKING for row in app.rows("runs", "run")):
+            app.host.kill()
     if not app.host.running:
         app.api.url = app.host.restart()
 
@@ -150,7 +153,7 @@ def is_lost(asked: Future[None]) -> bool:
     return False
 
 
-@pytest.mark.usefixtures("alive")
+@pytest.mark.usefixtures("afresh")
 @pytest.mark.parametrize("point", points(), ids=lambda point: point.name)
 def test_a_run_whose_host_is_killed_ends_as_if_nothing_had_happened(
     app: App, undisturbed: dict[Phase, Json], point: KillPoint
@@ -158,21 +161,20 @@ def test_a_run_whose_host_is_killed_ends_as_if_nothing_had_happened(
     end = Phase.AFTERWARDS if point.onward else point.phase
     again = 2 if end is Phase.AFTERWARDS else 0
     life = Life(app, app.add_profile(point.name, policy={**POLICY, "resetAgainAfterSeconds": again}))
-    with as_it_was(app):
-        for phase in (Phase.PLAN, Phase.APPLY):
-            if phase < point.phase:
-                life.begin(phase)
-                life.rests(phase)
-        killed_at(app, point, life)
-        life.rests(point.phase)
-        if point.onward and LONG:
-            eventually(lambda: life.told("observe"), within=60)  # its message is there, too
-        life.rests(end)
-        found = outcome(app, life.run_id, end)
-        for part, wanted in undisturbed[end].items():
-            assert found[part] == wanted, part
-        assert unrecorded(app, remap_rows(app, life.run_id)) == []
-        assert {each.name for each in app.sandbox.world.site.connections.values() if each.resets} == WRITTEN_TO[end]
+    for phase in (Phase.PLAN, Phase.APPLY):
+        if phase < point.phase:
+            life.begin(phase)
+            life.rests(phase)
+    killed_at(app, point, life)
+    life.rests(point.phase)
+    if point.onward and LONG:
+        eventually(lambda: life.told("observe"), within=60)  # its message is there, too
+    life.rests(end)
+    found = outcome(app, life.run_id, end)
+    for part, wanted in undisturbed[end].items():
+        assert found[part] == wanted, part
+    assert unrecorded(app, remap_rows(app, life.run_id)) == []
+    assert {each.name for each in app.sandbox.world.site.connections.values() if each.resets} == WRITTEN_TO[end]
 
 
 @pytest.mark.timeout(240)
