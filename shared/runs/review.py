@@ -53,7 +53,7 @@ def approve(resources: Resources, run_id: RunId, request: ApproveRequest, caller
     decided = [replace(remap, state=RemapState.APPROVED, approved_by=caller.name, error=None) for remap in fresh]
     rows.move(decided)
     approved = len(rows.of({RemapState.APPROVED}))
-    _tell(resources, run, caller, "approved", len(fresh), request)
+    _tell(resources, run, caller, "approved", request, of=len(chosen), fresh=len(fresh))
     changes: dict[str, Any] = {"states": rows.counts(), "approved_by": caller.name}
     try:
         if request.apply and approved:
@@ -72,7 +72,7 @@ def reject(resources: Resources, run_id: RunId, request: ReviewRequest, caller: 
     rows, chosen = _chosen(resources, run, request, open_states)
     fresh = [remap for remap in chosen if remap.state is not RemapState.REJECTED]
     rows.move([replace(remap, state=RemapState.REJECTED, approved_by=None) for remap in fresh])
-    _tell(resources, run, caller, "rejected", len(fresh), request)
+    _tell(resources, run, caller, "rejected", request, of=len(chosen), fresh=len(fresh))
     left = rows.of({RemapState.PROPOSED, RemapState.APPROVED})
 
     def rejected(found: Run) -> Run:
@@ -171,10 +171,13 @@ def _named(machines: Sequence[str]) -> str:
     return f"{', '.join(machine[:80] for machine in machines[:MOST_NAMED])}{more}"
 
 
-def _tell(resources: Resources, run: Run, caller: Caller, action: str, number: int, request: ReviewRequest) -> None:
+def _tell(
+    resources: Resources, run: Run, caller: Caller, action: str, request: ReviewRequest, *, of: int, fresh: int
+) -> None:
     comment = f" Comment: {request.comment}" if request.comment else ""
-    remaps = "1 remap" if number == 1 else f"{number} remaps"
-    detail = f"{remaps} of the plan {request.fingerprint} {action}.{comment}"
+    remaps = "1 remap" if of == 1 else f"{of} remaps"
+    before = f", {of - fresh} of them before" if fresh < of else ""
+    detail = f"{remaps} of the plan {request.fingerprint} {action}{before}.{comment}"
     now = resources.now()
     events = [Event(now, caller.name, action, detail)]
     named = (request.machines or ())[:MOST_TOLD]

@@ -113,6 +113,20 @@ def test_some_are_approved_and_the_rest_later_under_the_same_fingerprint(app: Ap
     assert all("the first wave" in e["detail"] for e in by_machine if e["action"] == "approved")
 
 
+def test_an_approval_that_is_asked_for_again_tells_what_was_approved_before(app: App, run: Json) -> None:
+    body = {"fingerprint": run["fingerprint"], "apply": False}
+    for machines in ({"machines": some(app, run, *SOME)}, {"machines": some(app, run, *SOME)}, {"all": True}):
+        assert app.api.act(run["id"], "approve", {**body, **machines}).status_code == 200
+    events = [e for e in app.api.all(f"/api/runs/{run['id']}/events") if e["action"] == "approved"]
+    plan = run["fingerprint"]
+    assert sorted(event["detail"] for event in events if "machine" not in event) == [
+        f"2 remaps of the plan {plan} approved, 2 of them before.",
+        f"2 remaps of the plan {plan} approved.",
+        f"{len(REMAPS)} remaps of the plan {plan} approved, 2 of them before.",
+    ]
+    assert states(app, run) == dict.fromkeys(REMAPS, "approved")
+
+
 def test_approving_without_applying_writes_nothing_until_apply_is_asked_for(app: App, run: Json) -> None:
     answer = app.api.act(
         run["id"], "approve", {"all": True, "fingerprint": run["fingerprint"], "apply": False}, within=60
