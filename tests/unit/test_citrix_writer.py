@@ -93,15 +93,23 @@ def test_a_job_that_cannot_be_addressed_is_an_error(call: str, location: str | N
     assert (error.kind, error.unsent, error.transaction_id) == ("malformed", False, "theirs")
 
 
-@pytest.mark.parametrize("call", [pytest.param(PATCH, id="patch"), pytest.param(MOVE, id="move")])
-def test_a_write_goes_again_after_a_429_and_obeys_it(call: str) -> None:
+def test_a_move_goes_again_after_a_429_and_obeys_it() -> None:
     fake = WritableSite()
-    fake.on[call] = first(Reply(status=429, headers={"Retry-After": "3"}), Reply(status=429), then=DONE)
-    write(fake, call)
-    assert len(fake.asked(call)) == 3
+    fake.on[MOVE] = first(Reply(status=429, headers={"Retry-After": "3"}), Reply(status=429), then=DONE)
+    write(fake, MOVE)
+    assert len(fake.asked(MOVE)) == 3
     assert fake.pauses[0] == 3.0
-    ids = [request.headers["Citrix-TransactionId"] for request in fake.asked(call)]
+    ids = [request.headers["Citrix-TransactionId"] for request in fake.asked(MOVE)]
     assert len(set(ids)) == 3
+
+
+@pytest.mark.parametrize("call", [pytest.param(PATCH, id="patch"), pytest.param(BATCH, id="batch")])
+def test_a_change_says_a_429_at_once_so_that_all_of_them_slow_down(call: str) -> None:
+    fake = WritableSite()
+    fake.on[call] = always(Reply(status=429, headers={"Retry-After": "3"}))
+    error = failure(fake, call)
+    assert (error.kind, error.unsent, error.retry_after) == ("throttled", True, 3.0)
+    assert (len(fake.asked(call)), fake.pauses) == (1, [])
 
 
 @pytest.mark.parametrize("call", WRITES)
