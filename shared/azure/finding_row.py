@@ -93,9 +93,7 @@ def finding_to_row(run_id: RunId, finding: Finding, state: RemapState = RemapSta
     return row
 
 
-def resolved_to_row(
-    run_id: RunId, found: StoredFinding, after: Hosting, explanation: str, reason: str
-) -> dict[str, Value | None]:
+def resolved_to_row(run_id: RunId, found: StoredFinding, after: Hosting, explanation: str) -> dict[str, Value | None]:
     """The members of a finding's row that change when a person chooses ``after``; what it had none of is empty.
 
     Raises ``IllegalMove`` for a remap that nobody chose, or that is not only proposed any more.
@@ -111,7 +109,7 @@ def resolved_to_row(
         "PartitionKey": run_id,
         "RowKey": encode_key(found.machine),
         "finding": FindingKind.REMAP.value,
-        "reason": reason,
+        "reason": "chosen",
         "explanation": cut(storable(explanation), _EXPLANATION_UNITS),
         "confidence": Confidence.CHOSEN.value,
         "toConnection": after.connection or "",

@@ -165,14 +165,13 @@ class Remaps:
         found: Versioned[StoredFinding],
         after: Hosting,
         explanation: str,
-        reason: str = "chosen",
     ) -> None:
         """Make a finding that a person decided a proposed remap to ``after``; evidence and candidates stay.
 
         Raises ``IllegalMove`` for a finding that is a remap already, unless it was chosen and is only proposed, and
         ``EditedElsewhere`` when it was changed since it was read.
         """
-        row = checked(resolved_to_row(run_id, found.value, after, explanation, reason))
+        row = checked(resolved_to_row(run_id, found.value, after, explanation))
         if self._table.merge_all([(row, found.etag)]) is not None:
             return
         there = self._table.get(run_id, str(row["RowKey"]))

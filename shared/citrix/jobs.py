@@ -62,13 +62,11 @@ def is_job_id(text: str) -> bool:
 
 def job_from(item: Mapping[str, Any], job_id: str, hidden: tuple[str, ...]) -> Job:
     """The job ``job_id`` from its record. ``hidden``: what no error may show."""
-    percent = item.get("OverallProgressPercent")
     return Job(
         id=job_id,
         type=str(item.get("Type") or ""),
         status=_STATUS.get(str(item.get("Status")).lower(), JobStatus.UNKNOWN),
         cancellable=item.get("IsCancellable") is True,
-        percent=percent if isinstance(percent, int) and not isinstance(percent, bool) else None,
         created_at=_moment(item.get("FormattedCreationTime")),
         error=excerpt(_trouble(item), hidden) or None,
     )

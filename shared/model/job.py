@@ -31,7 +31,6 @@ class Job:
     type: str
     status: JobStatus
     cancellable: bool = False
-    percent: int | None = None
     created_at: datetime | None = None
     error: str | None = None
 

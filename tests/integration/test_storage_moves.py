@@ -313,9 +313,9 @@ def test_a_resolved_finding_is_a_proposed_remap_with_its_evidence_and_candidates
     assert [each.value.after for each in remaps.load(run_id)] == [CHOSEN]
     # chosen anew, before anybody approved it
     other = Hosting("Nutanix AHV Paris", VmUuid("vm-0"), None)
-    remaps.resolve(run_id, found, other, "Ada chose the other one.", reason="chosen-again")
+    remaps.resolve(run_id, found, other, "Ada chose the other one.")
     assert remaps.load(run_id)[0].value.after == other
-    assert remaps.one(run_id, machine).value.reason == "chosen-again"
+    assert remaps.one(run_id, machine).value.explanation == "Ada chose the other one."
 
 
 def test_a_resolution_that_meets_its_own_first_attempt_has_succeeded(remaps: Remaps, run_id: RunId) -> None:

@@ -34,7 +34,7 @@ def test_a_job_is_read() -> None:
     fake = WritableSite()
     fake.on["GET /Jobs/job-1"] = always(Reply(record()))
     made = datetime(2026, 7, 20, 12, 0, 0, 123456, tzinfo=UTC)
-    assert fake.writer().job("job-1") == Job("job-1", "Batch", JobStatus.IN_PROGRESS, True, 40, made, None)
+    assert fake.writer().job("job-1") == Job("job-1", "Batch", JobStatus.IN_PROGRESS, True, made, None)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,6 @@ def test_a_job_is_read() -> None:
         ({"Status": "Paused"}, "status", JobStatus.UNKNOWN),
         ({"Status": None}, "status", JobStatus.UNKNOWN),
         ({"IsCancellable": None}, "cancellable", False),
-        ({"OverallProgressPercent": None}, "percent", None),
         ({"FormattedCreationTime": "2026-07-20T12:00:00Z"}, "created_at", NOON),
         ({"FormattedCreationTime": "2026-07-20T12:00:00"}, "created_at", None),
         ({"FormattedCreationTime": "noon"}, "created_at", None),

@@ -200,7 +200,7 @@ def actions_of_events() -> set[str]:
     found = {status.value for status in (RunStatus.COMPLETED, RunStatus.CANCELLED, RunStatus.AWAITING_REVIEW)}
     found |= {RemapState.FAILED.value, RemapState.SUPERSEDED.value, RemapState.ROLLBACK_FAILED.value}
     found |= {observe.NAME, reset_again.NAME}
-    for path in (ROOT / "shared" / "runs").glob("*.py"):
+    for path in (ROOT / "shared" / "runs").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("Event", "_tell"):
                 found |= {str(each.value) for each in node.args[2:4] if isinstance(each, ast.Constant)}
