@@ -37,9 +37,9 @@ def _operator(req: func.HttpRequest, resources: Resources) -> Caller:
 
 def _put(req: func.HttpRequest, resources: Resources) -> func.HttpResponse:
     from functions.shapes import hold_shape
-    from shared.runs.hold import hold_schedule
+    from shared.runs.deciding.hold import hold_schedule
+    from shared.runs.deciding.review_request import HoldRequest
     from shared.runs.request import parse_request
-    from shared.runs.review_request import HoldRequest
 
     caller = _operator(req, resources)
     request = parse_request(req.get_body(), HoldRequest)
@@ -49,7 +49,7 @@ def _put(req: func.HttpRequest, resources: Resources) -> func.HttpResponse:
 
 
 def _end(req: func.HttpRequest, resources: Resources) -> func.HttpResponse:
-    from shared.runs.hold import end_hold
+    from shared.runs.deciding.hold import end_hold
 
     caller = _operator(req, resources)
     name = req.route_params["name"]

@@ -92,48 +92,48 @@ def _done(req: func.HttpRequest, resources: Resources, action: _Action) -> tuple
 
 
 def _approve(resources: Resources, run_id: RunId, body: bytes, caller: Caller) -> Run:
+    from shared.runs.deciding.review import approve
+    from shared.runs.deciding.review_request import ApproveRequest
     from shared.runs.request import parse_request
-    from shared.runs.review import approve
-    from shared.runs.review_request import ApproveRequest
 
     return approve(resources, run_id, parse_request(body, ApproveRequest), caller)
 
 
 def _reject(resources: Resources, run_id: RunId, body: bytes, caller: Caller) -> Run:
+    from shared.runs.deciding.review import reject
+    from shared.runs.deciding.review_request import ReviewRequest
     from shared.runs.request import parse_request
-    from shared.runs.review import reject
-    from shared.runs.review_request import ReviewRequest
 
     return reject(resources, run_id, parse_request(body, ReviewRequest), caller)
 
 
 def _resolve(resources: Resources, run_id: RunId, body: bytes, caller: Caller) -> Run:
+    from shared.runs.deciding.resolve import resolve
+    from shared.runs.deciding.review_request import ResolveRequest
     from shared.runs.request import parse_request
-    from shared.runs.resolve import resolve
-    from shared.runs.review_request import ResolveRequest
 
     return resolve(resources, run_id, parse_request(body, ResolveRequest), caller)
 
 
 def _apply(resources: Resources, run_id: RunId, body: bytes, caller: Caller) -> Run:
-    from shared.runs.orders import order_apply
+    from shared.runs.deciding.orders import order_apply
+    from shared.runs.deciding.review_request import MachinesRequest
     from shared.runs.request import parse_request
-    from shared.runs.review_request import MachinesRequest
 
     return order_apply(resources, run_id, parse_request(body, MachinesRequest), caller)
 
 
 def _rollback(resources: Resources, run_id: RunId, body: bytes, caller: Caller) -> Run:
-    from shared.runs.orders import order_roll_back
+    from shared.runs.deciding.orders import order_roll_back
+    from shared.runs.deciding.review_request import MachinesRequest
     from shared.runs.request import parse_request
-    from shared.runs.review_request import MachinesRequest
 
     return order_roll_back(resources, run_id, parse_request(body, MachinesRequest), caller)
 
 
 def _cancel(resources: Resources, run_id: RunId, body: bytes, caller: Caller) -> Run:
-    from shared.runs.cancel import cancel
+    from shared.runs.deciding.cancel import cancel
+    from shared.runs.deciding.review_request import CancelRequest
     from shared.runs.request import parse_request
-    from shared.runs.review_request import CancelRequest
 
     return cancel(resources, run_id, parse_request(body, CancelRequest), caller)

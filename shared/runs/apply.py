@@ -22,23 +22,23 @@ from shared.planning.holders import together
 from shared.planning.names import fold
 from shared.planning.standing import described, same
 from shared.runs.attempt import attempted
-from shared.runs.connect import citrix_writer
+from shared.runs.clients.connect import citrix_writer
+from shared.runs.clients.keyring import Keyring, secret_names
+from shared.runs.deciding.sent_to_work import selected_machines
 from shared.runs.draft import kept_profile
 from shared.runs.finish import finish_apply
-from shared.runs.keyring import Keyring, secret_names
 from shared.runs.locked import Check, Next, locked
-from shared.runs.outcome import Outcome, Told
 from shared.runs.preparing import Preparing
-from shared.runs.read_back import APPLY, read_back
-from shared.runs.record import RunRecord
-from shared.runs.remap_rows import RemapRows
 from shared.runs.resources import Resources
-from shared.runs.sending import Sending, in_groups, send
-from shared.runs.sent_to_work import selected_machines
-from shared.runs.shared_vms import tell_shared_vms
-from shared.runs.tell import tell_machines
-from shared.runs.write_through import WriteThrough
-from shared.runs.written import WrittenConnections
+from shared.runs.rows.record import RunRecord
+from shared.runs.rows.remap_rows import RemapRows
+from shared.runs.rows.tell import tell_machines
+from shared.runs.writing.outcome import Outcome, Told
+from shared.runs.writing.read_back import APPLY, read_back
+from shared.runs.writing.sending import Sending, in_groups, send
+from shared.runs.writing.shared_vms import tell_shared_vms
+from shared.runs.writing.write_through import WriteThrough
+from shared.runs.writing.written import WrittenConnections
 
 SEND_SECONDS = 300.0  # from the step's beginning: a step may work for ten minutes, and what was sent is followed
 LEAST_SEND_SECONDS = 45.0

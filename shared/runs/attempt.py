@@ -10,8 +10,8 @@ from shared.azure.work_queue import WorkStep
 from shared.errors import EditedElsewhere, LockLost, RealignError, StorageError
 from shared.runs.fail import fail_run
 from shared.runs.locked import MOST_ATTEMPTS, Next
-from shared.runs.record import RunRecord
 from shared.runs.resources import Resources
+from shared.runs.rows.record import RunRecord
 
 PAUSE = timedelta(seconds=10)  # times the number of the attempt
 

@@ -15,11 +15,11 @@ from shared.model.run import Run, RunId
 from shared.planning.plan import make_plan, parse_target
 from shared.planning.undecided import doubtful_vms
 from shared.profile import Profile, Scope
-from shared.runs.cluster_reads import Wanted
-from shared.runs.gather import Progress, gather, gather_again
-from shared.runs.gathered import Gathered
-from shared.runs.keyring import Keyring, secret_names
-from shared.runs.leftovers import with_leftovers
+from shared.runs.clients.keyring import Keyring, secret_names
+from shared.runs.reading.cluster_reads import Wanted
+from shared.runs.reading.gather import Progress, gather, gather_again
+from shared.runs.reading.gathered import Gathered
+from shared.runs.reading.leftovers import with_leftovers
 from shared.runs.resources import Resources
 
 LINEAGE_REACHES = timedelta(hours=72)

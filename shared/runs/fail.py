@@ -9,10 +9,10 @@ from shared.azure.table import Versioned
 from shared.azure.work_queue import WorkStep
 from shared.model.run import Event, RemapState, Run, RunStatus
 from shared.runs.access import SERVICE
-from shared.runs.departures import keep_departures
 from shared.runs.later import FIRST_LOOK_SECONDS
-from shared.runs.remap_rows import RemapRows
 from shared.runs.resources import Resources
+from shared.runs.rows.departures import keep_departures
+from shared.runs.rows.remap_rows import RemapRows
 
 SOON = 5  # seconds
 

@@ -15,16 +15,16 @@ from shared.model.run import Event, RemapState, Run, RunStatus
 from shared.planning.plan import fingerprint_of
 from shared.profile import Policy, Profile
 from shared.runs.access import SERVICE
-from shared.runs.connections import reset_connections
-from shared.runs.departures import keep_departures
 from shared.runs.later import FIRST_LOOK_SECONDS
 from shared.runs.locked import Check
-from shared.runs.record import RunRecord
-from shared.runs.remap_rows import RemapRows
 from shared.runs.resources import Resources
-from shared.runs.shared_vms import shares_vm
-from shared.runs.written import WrittenConnections
-from shared.runs.zones import move_zones
+from shared.runs.rows.departures import keep_departures
+from shared.runs.rows.record import RunRecord
+from shared.runs.rows.remap_rows import RemapRows
+from shared.runs.writing.connections import reset_connections
+from shared.runs.writing.shared_vms import shares_vm
+from shared.runs.writing.written import WrittenConnections
+from shared.runs.writing.zones import move_zones
 
 log = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from shared.citrix.site import CitrixSite
 from shared.errors import RealignError, VaultError
 from shared.http import Deadline, Limits
 from shared.profile import Cluster, Profile
-from shared.runs.connect import citrix_hosts, prism
-from shared.runs.keyring import Keyring, site_secret_names
+from shared.runs.clients.connect import citrix_hosts, prism
+from shared.runs.clients.keyring import Keyring, site_secret_names
 from shared.runs.resources import Resources
 
 log = logging.getLogger(__name__)

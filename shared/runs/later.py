@@ -9,8 +9,8 @@ from shared.azure.table import Versioned
 from shared.azure.work_queue import WorkStep
 from shared.errors import EditedElsewhere
 from shared.model.run import Run, RunId, RunStatus, Step
-from shared.runs.record import with_step
 from shared.runs.resources import Resources
+from shared.runs.rows.record import with_step
 
 WAIT_SECONDS = 15
 FIRST_LOOK_SECONDS = 20  # until somebody looks whether Citrix sees power states

@@ -16,8 +16,8 @@ from shared.azure.table import Versioned
 from shared.azure.work_queue import WorkStep
 from shared.errors import EditedElsewhere, LockLost
 from shared.model.run import Run, RunId, RunStatus, Step
-from shared.runs.record import RunRecord, due, with_step
 from shared.runs.resources import Resources
+from shared.runs.rows.record import RunRecord, due, with_step
 
 MOST_ATTEMPTS = 5
 WAIT_FOR_LOCK = timedelta(seconds=5)

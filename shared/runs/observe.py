@@ -16,9 +16,9 @@ from shared.errors import EditedElsewhere, RealignError, StorageError
 from shared.model.citrix import MachineId
 from shared.model.run import Event, RemapState, Run, RunId
 from shared.runs.access import SERVICE
-from shared.runs.connect import citrix_writer
+from shared.runs.clients.connect import citrix_writer
+from shared.runs.clients.keyring import Keyring, site_secret_names
 from shared.runs.draft import kept_profile
-from shared.runs.keyring import Keyring, site_secret_names
 from shared.runs.later import at_rest, note, told_since_applying
 from shared.runs.resources import Resources
 

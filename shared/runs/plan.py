@@ -23,13 +23,13 @@ from shared.planning.names import fold
 from shared.planning.plan import fingerprint
 from shared.planning.undecided import unsettled
 from shared.runs.access import SERVICE
+from shared.runs.deciding.precedence import clear_the_way
+from shared.runs.deciding.resolve import keep_connections
 from shared.runs.draft import Basis, basis_of, plan_from, without_doubts
 from shared.runs.fail import fail_run
 from shared.runs.locked import MOST_ATTEMPTS, Check, Next, locked
-from shared.runs.precedence import clear_the_way
-from shared.runs.record import RunRecord
-from shared.runs.resolve import keep_connections
 from shared.runs.resources import Resources
+from shared.runs.rows.record import RunRecord
 from shared.runs.settle import next_look
 
 log = logging.getLogger(__name__)

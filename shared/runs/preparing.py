@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 from shared.citrix.site import read_site
 from shared.citrix.writer import SiteWriter
@@ -19,17 +18,17 @@ from shared.planning.recheck import Action, Verdict, destination, held, recheck
 from shared.planning.standing import Connections
 from shared.profile import Profile
 from shared.runs.access import SERVICE
+from shared.runs.clients.keyring import Keyring
 from shared.runs.draft import basis_of, plan_from, without_doubts
-from shared.runs.keyring import Keyring
 from shared.runs.locked import MOST_ATTEMPTS, Check
-from shared.runs.outcome import Outcome, Told
-from shared.runs.read_back import APPLY, judge
-from shared.runs.record import RunRecord
-from shared.runs.remap_rows import RemapRows
 from shared.runs.resources import Resources
-from shared.runs.same_site import check_same_site
-from shared.runs.takeover import UnderWay, settle_batches
-from shared.runs.tell import tell_machines
+from shared.runs.rows.record import RunRecord
+from shared.runs.rows.remap_rows import RemapRows
+from shared.runs.rows.tell import tell_machines
+from shared.runs.writing.outcome import Outcome, Told
+from shared.runs.writing.read_back import APPLY, judge
+from shared.runs.writing.same_site import check_same_site
+from shared.runs.writing.takeover import UnderWay, settle_batches
 
 _TO_WRITE = frozenset({RemapState.APPROVED, RemapState.APPLYING})
 _STAYS = frozenset({ReadStatus.REFUSED, ReadStatus.MISCONFIGURED})  # until somebody corrects it

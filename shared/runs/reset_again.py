@@ -6,13 +6,13 @@ from shared.azure.work_queue import WorkStep
 from shared.errors import EditedElsewhere, RealignError, StorageError
 from shared.model.run import Event, RunId
 from shared.runs.access import SERVICE
-from shared.runs.connect import citrix_writer
-from shared.runs.connections import reset_connections
+from shared.runs.clients.connect import citrix_writer
+from shared.runs.clients.keyring import Keyring, site_secret_names
 from shared.runs.draft import kept_profile
-from shared.runs.keyring import Keyring, site_secret_names
 from shared.runs.later import at_rest, note, told_since_applying
 from shared.runs.resources import Resources
-from shared.runs.written import WrittenConnections
+from shared.runs.writing.connections import reset_connections
+from shared.runs.writing.written import WrittenConnections
 
 NAME = "reset-again"
 

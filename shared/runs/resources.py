@@ -31,9 +31,9 @@ from shared.citrix.token_memory import TokenMemory
 from shared.errors import NotFound, ProfileInvalid
 from shared.profile import Profile
 from shared.profile_files import ProfileFile, read_profiles
-from shared.runs.gathered import Settling
-from shared.runs.listings import Listings
-from shared.runs.site_memory import SiteMemory
+from shared.runs.clients.site_memory import SiteMemory
+from shared.runs.reading.gathered import Settling
+from shared.runs.reading.listings import Listings
 from shared.settings import load
 
 

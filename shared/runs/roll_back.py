@@ -19,25 +19,25 @@ from shared.planning.recheck import Action
 from shared.planning.restore import restore
 from shared.runs.access import SERVICE
 from shared.runs.attempt import attempted
-from shared.runs.connect import citrix_writer
-from shared.runs.connections import reset_connections
-from shared.runs.departures import keep_departures
+from shared.runs.clients.connect import citrix_writer
+from shared.runs.clients.keyring import Keyring, site_secret_names
+from shared.runs.deciding.sent_to_work import selected_machines
 from shared.runs.draft import kept_profile
-from shared.runs.keyring import Keyring, site_secret_names
 from shared.runs.locked import Check, Next, locked
-from shared.runs.outcome import Told
-from shared.runs.read_back import ROLL_BACK
-from shared.runs.record import RunRecord
-from shared.runs.remap_rows import RemapRows
 from shared.runs.resources import Resources
-from shared.runs.same_site import check_same_site
-from shared.runs.sending import Sending, in_groups, send
-from shared.runs.sent_to_work import selected_machines
-from shared.runs.takeover import UnderWay, settle_batches
-from shared.runs.tell import tell_machines
-from shared.runs.write_through import WriteThrough
-from shared.runs.written import WrittenConnections
-from shared.runs.zones import move_zones_back
+from shared.runs.rows.departures import keep_departures
+from shared.runs.rows.record import RunRecord
+from shared.runs.rows.remap_rows import RemapRows
+from shared.runs.rows.tell import tell_machines
+from shared.runs.writing.connections import reset_connections
+from shared.runs.writing.outcome import Told
+from shared.runs.writing.read_back import ROLL_BACK
+from shared.runs.writing.same_site import check_same_site
+from shared.runs.writing.sending import Sending, in_groups, send
+from shared.runs.writing.takeover import UnderWay, settle_batches
+from shared.runs.writing.write_through import WriteThrough
+from shared.runs.writing.written import WrittenConnections
+from shared.runs.writing.zones import move_zones_back
 
 SEND_SECONDS = 300.0
 LEAST_SEND_SECONDS = 45.0

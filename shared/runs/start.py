@@ -18,9 +18,9 @@ from shared.model.run import Event, Limits, Mode, Run, RunId, RunStatus
 from shared.profile import PROFILE_NAME, Policy, Profile
 from shared.runs.access import Caller, Role
 from shared.runs.availability import check_available
-from shared.runs.busy import check_idle
+from shared.runs.deciding.busy import check_idle
+from shared.runs.deciding.precedence import clear_the_way
 from shared.runs.machines_csv import names_from_csv
-from shared.runs.precedence import clear_the_way
 from shared.runs.request import RunRequest
 from shared.runs.resources import Resources
 

@@ -24,9 +24,9 @@ from sandbox.world import NutanixCluster, Prism, SimConnection, SimVm, World, cl
 from sandbox.world_builder import empty_site
 from shared.model.nutanix import ReadStatus
 from shared.profile import Profile
-from shared.runs.cluster_reads import Wanted
-from shared.runs.gather import gather
-from shared.runs.keyring import Keyring, secret_names
+from shared.runs.clients.keyring import Keyring, secret_names
+from shared.runs.reading.cluster_reads import Wanted
+from shared.runs.reading.gather import gather
 from shared.runs.resources import Resources
 
 NAME = "bench"

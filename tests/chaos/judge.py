@@ -77,12 +77,20 @@ def check_right(rows: Iterable[Remap], expected: Mapping[str, Expected]) -> None
             assert found == (wanted.to_connection, wanted.to_uuid), f"{row} is not {wanted}"
 
 
+def check_quiet(sandbox: Sandbox) -> None:
+    """A run that rests has left nothing under way at Citrix but what does not end."""
+    busy = [job for job in list(sandbox.world.site.jobs.values()) if job.ended is None and not job.stuck]
+    assert not busy, f"a run rests, and Citrix works on {busy}"
+
+
 def check_written(sandbox: Sandbox, rows: Iterable[Mapping[MachineId, Remap]]) -> None:
     """Every write that Citrix executed has a record that says so."""
     told = list(rows)
     for write in sandbox.world.history:
         records = [found for each in told if (found := each.get(MachineId(write.machine_id))) is not None]
-        meant = [each for each in records if each.sent and (_at(write.after, each.after) or _at(write.after, each.before))]
+        meant = [
+            each for each in records if each.sent and (_at(write.after, each.after) or _at(write.after, each.before))
+        ]
         assert meant, f"{write} has no record among {records}"
 
 

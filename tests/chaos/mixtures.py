@@ -7,7 +7,7 @@ nothing was written, fails and is not skipped.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -85,7 +85,7 @@ def mixture_of(seed: int, scenario: Scenario) -> Mixture:
         batch_form=form,
         nested_items=drawn.choice((0, 0, 2, 3)),
         power_lag=drawn.choice((0.0, 0.0, 0.3)),
-        job_start=drawn.choice((0.0, 0.0, 0.05)),
+        job_start=drawn.choice((0.0, 0.05, 0.3)),
         latency=drawn.choice((0.0, 0.002, 0.01)),
     )
 
@@ -151,6 +151,3 @@ def _strike(drawn: random.Random, fault: str, option: Option, *, roll_back: bool
     weights = [1 if moment is Moment.BACK else 2 for moment in moments]
     moment = drawn.choices(moments, weights)[0]
     return Strike(fault, drawn.choice(option[moment]), moment)
-
-
-Load = Callable[[str], Scenario]

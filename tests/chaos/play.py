@@ -26,15 +26,15 @@ from shared.azure.work_queue import WorkStep
 from shared.errors import NotWaiting, RealignError, StorageError
 from shared.model.run import RemapState, Run, RunId, RunStatus
 from shared.runs.access import Caller, Role
-from shared.runs.orders import order_roll_back
-from shared.runs.sizes import Sizes
+from shared.runs.deciding.orders import order_roll_back
+from shared.runs.deciding.review import approve
+from shared.runs.deciding.review_request import ApproveRequest, MachinesRequest
 from shared.runs.request import RunRequest
 from shared.runs.resources import Resources
-from shared.runs.review import approve
-from shared.runs.review_request import ApproveRequest, MachinesRequest
 from shared.runs.start import start_run
 from shared.runs.sweep import sweep
 from shared.runs.work import do_work, give_up
+from shared.runs.writing.sizes import Sizes
 from tests.chaos.mixtures import Mixture, Moment, Strike
 
 ADA = Caller("ada", Role.APPROVER)
@@ -124,10 +124,13 @@ class Play:
         return [each for each in self.mixture.strikes if each in self._pending or not self._fired(each)]
 
     def mend(self) -> None:
-        """What has struck is over; what has not begins anew at its moment."""
+        """What has struck is over; what has not begins anew at its moment. Citrix gives up what did not end."""
         for strike in self.mixture.strikes:
             self.sandbox.faults.clear(strike.fault)
         self._pending = self.left()
+        for job in list(self.sandbox.world.site.jobs.values()):
+            if job.stuck and job.ended is None:
+                job.status, job.ended = "Canceled", datetime.now(UTC)
 
     def wrote(self) -> int:
         return len(self.sandbox.world.history)

@@ -15,7 +15,15 @@ from sandbox.azurite import Azurite
 from sandbox.faults import DEFAULT_CALLS
 from sandbox.sandbox import Sandbox
 from sandbox.scenario import load
-from tests.chaos.judge import check_applied, check_no_secret, check_right, check_rolled_back, check_written, rows_of
+from tests.chaos.judge import (
+    check_applied,
+    check_no_secret,
+    check_quiet,
+    check_right,
+    check_rolled_back,
+    check_written,
+    rows_of,
+)
 from tests.chaos.mixtures import SEEDS, SHORT, Mixture, mixture_of, scenario_of
 from tests.chaos.play import Play
 from tests.e2e.conftest import empty
@@ -80,10 +88,12 @@ def check_run(play: Play, mode: str, *, last: bool = False) -> None:
     """One run. It is rolled back where the mixture says so, or so that the next one finds something to do."""
     before = play.places()
     run_id = play.planned_and_applied(mode)
+    check_quiet(play.sandbox)
     applied = play.places()
     run, rows = play.run(run_id), rows_of(play.looks, run_id)
     check_applied(run, rows, before, applied)
     check_right(rows.values(), play.sandbox.expected)
     if not last and (play.mixture.roll_back or play.left()) and play.rolled_back(run_id):
+        check_quiet(play.sandbox)
         check_rolled_back(rows_of(play.looks, run_id), before, applied, play.places())
     check_written(play.sandbox, [rows_of(play.looks, each) for each in play.runs])

@@ -13,7 +13,7 @@ from sandbox.citrix_site import Via
 from sandbox.world import stable_uuid
 from shared.azure.work_queue import WorkStep
 from shared.model.run import RemapState, RunStatus
-from shared.runs.site_memory import SiteMemory
+from shared.runs.clients.site_memory import SiteMemory
 from tests.integration.workplace import ALL, AMSTERDAM, MOVED, PARIS, SOMEBODYS_VM, SWAP, W11, Workplace, workplace
 
 Change = Callable[[Workplace], None]

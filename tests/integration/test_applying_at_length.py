@@ -11,8 +11,8 @@ from sandbox.azurite import Azurite
 from sandbox.citrix_site import Via
 from shared.azure.work_queue import WorkStep
 from shared.model.run import RemapState, RunId, RunStatus
-from shared.runs.sizes import Sizes
 from shared.runs.work import give_up
+from shared.runs.writing.sizes import Sizes
 from tests.integration.workplace import AMSTERDAM, MANY, PARIS, Workplace, workplace
 
 MACHINES = 200

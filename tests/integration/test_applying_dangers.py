@@ -19,11 +19,12 @@ from shared.http import Deadline, Limits
 from shared.model.citrix import MachineId
 from shared.model.remap import Change
 from shared.model.run import RunStatus
-from shared.runs import apply, finish, sending
-from shared.runs.connect import citrix_writer
+from shared.runs import apply, finish
+from shared.runs.clients.connect import citrix_writer
+from shared.runs.clients.keyring import Keyring, site_secret_names
 from shared.runs.draft import kept_profile
-from shared.runs.keyring import Keyring, site_secret_names
 from shared.runs.work import give_up
+from shared.runs.writing import sending
 from tests.integration.workplace import ALL, AMSTERDAM, SWAP, W11, Workplace, workplace
 
 # TAKER gets the VM that HOLDER leaves.

@@ -11,7 +11,7 @@ from sandbox.azurite import Azurite
 from sandbox.citrix_site import Via
 from shared.azure.work_queue import WorkStep
 from shared.model.run import RemapState, RunStatus
-from shared.runs.sending import ENOUGH_REFUSALS
+from shared.runs.writing.sending import ENOUGH_REFUSALS
 from tests.integration.workplace import ALL, AMSTERDAM, PARIS, SOMEBODYS_VM, W11, Workplace, workplace
 
 VERIFIED = RemapState.VERIFIED.value

@@ -21,9 +21,9 @@ from shared.model.job import ItemOutcome, Job, JobStatus
 from shared.model.nutanix import VmUuid
 from shared.model.remap import Change
 from shared.profile import Profile
-from shared.runs.connect import citrix_writer
+from shared.runs.clients.connect import citrix_writer
+from shared.runs.clients.keyring import Keyring, secret_names
 from shared.runs.health import check_health
-from shared.runs.keyring import Keyring, secret_names
 from shared.runs.resources import Resources
 
 MANY = 60

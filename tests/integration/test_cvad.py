@@ -23,9 +23,9 @@ from shared.model.citrix import Site
 from shared.model.run import Run, RunStatus
 from shared.profile import Profile
 from shared.runs.access import Caller, Role
-from shared.runs.connect import citrix_hosts
+from shared.runs.clients.connect import citrix_hosts
+from shared.runs.clients.keyring import Keyring, secret_names
 from shared.runs.health import Check, check_health
-from shared.runs.keyring import Keyring, secret_names
 from shared.runs.plan import plan_run
 from shared.runs.request import RunRequest
 from shared.runs.resources import Resources

@@ -23,12 +23,12 @@ from shared.model.nutanix import ClusterReading, ReadStatus
 from shared.model.run import Run, RunStatus
 from shared.profile import Cluster, Profile, Scope
 from shared.runs.access import Caller, Role
-from shared.runs.cluster_reads import Wanted
-from shared.runs.gather import Progress, gather, gather_again
-from shared.runs.gathered import Gathered
-from shared.runs.keyring import Keyring, secret_names
-from shared.runs.listings import Source, Wish
+from shared.runs.clients.keyring import Keyring, secret_names
 from shared.runs.plan import plan_run
+from shared.runs.reading.cluster_reads import Wanted
+from shared.runs.reading.gather import Progress, gather, gather_again
+from shared.runs.reading.gathered import Gathered
+from shared.runs.reading.listings import Source, Wish
 from shared.runs.request import RunRequest
 from shared.runs.resources import Resources
 from shared.runs.start import start_run

@@ -21,12 +21,12 @@ from shared.model.nutanix import ReadStatus
 from shared.model.run import Event, Run, RunId, RunStatus
 from shared.profile import Profile
 from shared.runs.access import Caller, Role
-from shared.runs.cluster_reads import Wanted
-from shared.runs.connect import citrix_hosts, prism
-from shared.runs.gather import gather
-from shared.runs.gathered import Gathered
-from shared.runs.keyring import Keyring, secret_names
+from shared.runs.clients.connect import citrix_hosts, prism
+from shared.runs.clients.keyring import Keyring, secret_names
 from shared.runs.plan import plan_run
+from shared.runs.reading.cluster_reads import Wanted
+from shared.runs.reading.gather import gather
+from shared.runs.reading.gathered import Gathered
 from shared.runs.request import RunRequest
 from shared.runs.resources import Resources
 from shared.runs.schedule import start_scheduled

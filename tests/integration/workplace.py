@@ -34,14 +34,14 @@ from shared.http import Limits
 from shared.model.remap import Remap
 from shared.model.run import Event, RemapState, Run, RunId
 from shared.runs.access import Caller, Role
-from shared.runs.cancel import cancel
-from shared.runs.listings import Listings
-from shared.runs.orders import order_apply, order_roll_back
+from shared.runs.clients.site_memory import SiteMemory
+from shared.runs.deciding.cancel import cancel
+from shared.runs.deciding.orders import order_apply, order_roll_back
+from shared.runs.deciding.review import approve
+from shared.runs.deciding.review_request import ApproveRequest, CancelRequest, MachinesRequest
+from shared.runs.reading.listings import Listings
 from shared.runs.request import RunRequest
 from shared.runs.resources import Resources
-from shared.runs.review import approve
-from shared.runs.review_request import ApproveRequest, CancelRequest, MachinesRequest
-from shared.runs.site_memory import SiteMemory
 from shared.runs.start import start_run
 from shared.runs.work import do_work
 

@@ -20,9 +20,9 @@ from sandbox.scenario import Scenario
 from sandbox.world import NutanixCluster, Prism, SimConnection, SimVm, World, cluster_uuid, stable_uuid
 from sandbox.world_builder import empty_site
 from shared.model.nutanix import ClusterReading, PowerState, Vm
-from shared.runs.cluster_reads import Wanted
-from shared.runs.gather import gather
-from shared.runs.keyring import Keyring, secret_names
+from shared.runs.clients.keyring import Keyring, secret_names
+from shared.runs.reading.cluster_reads import Wanted
+from shared.runs.reading.gather import gather
 from shared.runs.resources import Resources
 
 pytestmark = pytest.mark.timeout(180)

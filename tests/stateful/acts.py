@@ -7,11 +7,13 @@ from enum import StrEnum
 from typing import Protocol
 
 from shared.model.run import RunId
+from shared.profile import ModeName
 from tests.stateful.estate import Meddling
 from tests.stateful.example import Example
 from tests.stateful.mishaps import Mishap
 
 MOST_RUNS = 8
+MODES: dict[str, ModeName] = {"report": "report", "review": "review", "auto": "auto"}  # else as the policy says
 
 Mishaps = tuple[Mishap, ...]
 
@@ -33,8 +35,7 @@ class Start:
         if len(example.runs) >= MOST_RUNS:
             return
         example.drift(self.drifted)
-        mode = self.kind if self.kind in ("review", "auto", "report") else None
-        example.start(mode, target=self.kind == "dr", scheduled=self.kind == "schedule")
+        example.start(MODES.get(self.kind), target=self.kind == "dr", scheduled=self.kind == "schedule")
         if self.planned:
             example.deliver(self.wrong)
 

@@ -24,7 +24,7 @@ from shared.model.remap import Change
 from shared.prism.client import Listing
 from tests.stateful.estate import Estate, listing
 
-CALLS_A_JOB_TAKES = 2
+CALLS_A_JOB_TAKES = (2, 9, 1, 4, 15)  # one job after the other
 
 
 @dataclass
@@ -55,7 +55,7 @@ class MemoryJob:
     waiting: list[Change]
     created_at: datetime
     trouble: Trouble
-    left: int = CALLS_A_JOB_TAKES
+    left: int
     status: JobStatus = JobStatus.NOT_STARTED
     outcomes: dict[MachineId, ItemOutcome] = field(default_factory=dict)
     type: str = "Batch"
@@ -81,9 +81,11 @@ class MemoryCitrix:
         with self.guard:
             if trouble is None:
                 trouble, self.next_trouble = self.next_trouble, Trouble()
+            number = next(self._numbers)
             job = MemoryJob(
-                f"job-{next(self._numbers)}", self.watch.writer_run(), list(changes), self.watch.now(), trouble,
-                type=kind, machines=frozenset(change.machine for change in changes),
+                f"job-{number}", self.watch.writer_run(), list(changes), self.watch.now(), trouble,
+                CALLS_A_JOB_TAKES[number % len(CALLS_A_JOB_TAKES)], type=kind,
+                machines=frozenset(change.machine for change in changes),
             )  # fmt: skip
             self.jobs[job.id] = job
             if trouble.stuck:

@@ -1,11 +1,24 @@
-"""Draws what happens next. Evenly: hypothesis likes small and repeated values, and most of what may go wrong is rare."""
+"""Draws what happens next. Evenly: hypothesis likes small and repeated values, which show little here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
 
-from tests.stateful.acts import Act, Approve, Ask, Deliver, GiveUp, Meddle, Mishaps, Redeliver, RollBack, Start, Sweep, Wish
+from tests.stateful.acts import (
+    Act,
+    Approve,
+    Ask,
+    Deliver,
+    GiveUp,
+    Meddle,
+    Mishaps,
+    Redeliver,
+    RollBack,
+    Start,
+    Sweep,
+    Wish,
+)
 from tests.stateful.estate import Meddling
 from tests.stateful.mishaps import Among, Kind, Mishap
 

@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
+from shared.azure.runs import ACTIVE
 from shared.errors import RealignError
 from shared.model.citrix import MachineId
 from shared.model.remap import Remap
 from shared.model.run import RemapState, RunId, RunStatus
+from shared.profile import ModeName
 from shared.runs.access import SCHEDULE
-from shared.runs.cancel import cancel
-from shared.runs.orders import ROLLABLE, order_apply, order_roll_back
-from shared.runs.request import RunRequest
-from shared.runs.resolve import resolve
-from shared.runs.resources import Resources
-from shared.runs.review import REVIEWABLE, approve, reject
-from shared.runs.review_request import (
+from shared.runs.deciding.cancel import cancel
+from shared.runs.deciding.orders import ROLLABLE, order_apply, order_roll_back
+from shared.runs.deciding.resolve import resolve
+from shared.runs.deciding.review import REVIEWABLE, approve, reject
+from shared.runs.deciding.review_request import (
     ApproveRequest,
     CancelRequest,
     Candidate,
@@ -28,6 +28,8 @@ from shared.runs.review_request import (
     ResolveRequest,
     ReviewRequest,
 )
+from shared.runs.request import RunRequest
+from shared.runs.resources import Resources
 from shared.runs.roll_back import can_be_rolled_back
 from shared.runs.start import start_run
 from shared.runs.sweep import SWEEP_EVERY, sweep
@@ -65,7 +67,7 @@ class Example:
         for run_id in self.resources.runs.active():  # an example that failed leaves them
             table.delete("active", run_id)
 
-    def start(self, mode: str | None, *, target: bool = False, scheduled: bool = False) -> RunId | None:
+    def start(self, mode: ModeName | None, *, target: bool = False, scheduled: bool = False) -> RunId | None:
         request = RunRequest(mode=mode, target=AMSTERDAM if target else None)
         caller, trigger = (SCHEDULE, "schedule") if scheduled else (ADA, "http")
         known = len(self.runs)
@@ -157,6 +159,9 @@ class Example:
         self.host.clock.advance(600)  # late looks at power states are not what this is about
         self.until_quiet()
         self.judge.conclude()
+
+    def at_work(self) -> bool:
+        return any(run.status in ACTIVE for run in self.judge.runs.values())
 
     def to_decide(self) -> list[RunId]:
         """The runs that have something left to approve."""

@@ -24,11 +24,11 @@ from shared.model.citrix import Hosting, MachineId
 from shared.model.remap import Change
 from shared.model.run import RunId
 from shared.runs.access import Caller, Role
-from shared.runs.cancel import cancel
-from shared.runs.gathered import Settling
-from shared.runs.listings import Listings
+from shared.runs.deciding.cancel import cancel
+from shared.runs.deciding.review_request import CancelRequest
+from shared.runs.reading.gathered import Settling
+from shared.runs.reading.listings import Listings
 from shared.runs.resources import Resources
-from shared.runs.review_request import CancelRequest
 from shared.runs.sweep import sweep
 from shared.runs.work import do_work
 from tests.stateful.citrix import MemoryCitrix
@@ -116,6 +116,7 @@ class Host:
         self._unwatched = 0
         self._renewed = self.clock.monotonic()
         self._guard = threading.RLock()
+        self._passing = threading.RLock()
         resources.now = self.clock
         resources.pause = self.pause
         resources.settling, resources.listings = Settling(), Listings()
@@ -138,9 +139,10 @@ class Host:
         while seconds > 0:
             step = min(seconds, RENEW_EVERY)
             seconds -= step
-            self.clock.advance(step)
-            if self.clock.monotonic() - self._renewed >= RENEW_EVERY:
-                self._renew()
+            with self._passing:  # side by side, too, no lock may grow older than it would in truth
+                self.clock.advance(step)
+                if self.clock.monotonic() - self._renewed >= RENEW_EVERY:
+                    self._renew()
 
     def _renew(self) -> None:
         self._renewed = self.clock.monotonic()
@@ -341,6 +343,8 @@ class Host:
         self.overtaken.add(worker.message.run)
         with self.unwatched():
             for lock in worker.locks:
+                if lock._guard.locked():
+                    continue  # this very call renews it or lets it go: to look at it here would wait for itself
                 row = dict(lock._row)
                 if mishap.kind is Kind.LOCK_DELETED:
                     lock._table.delete(row["PartitionKey"], row["RowKey"])

@@ -60,8 +60,7 @@ class Judge:
 
     def _check_writer(self, worker: Work) -> None:
         assert worker.locks, "a write without a lock"
-        for lock in worker.locks:
-            lock.check()
+        assert _holds(worker), f"{worker.message} writes, and has lost its locks"
         for other in self._host.workers:
             if other is not worker and len(other.locks) > 1:
                 assert not _holds(other), f"{other.message} and {worker.message} write at the same time"

@@ -12,15 +12,15 @@ from typing import Any, TypeVar
 import pytest
 
 import shared.runs.apply
-import shared.runs.cluster_reads
-import shared.runs.gather
-import shared.runs.leftovers
 import shared.runs.observe
+import shared.runs.reading.cluster_reads
+import shared.runs.reading.gather
+import shared.runs.reading.leftovers
 import shared.runs.reset_again
 import shared.runs.roll_back
 from shared.azure.table import Table
 from shared.profile import Cluster
-from shared.runs.sizes import Sizes
+from shared.runs.writing.sizes import Sizes
 from tests.stateful.citrix import MemoryHosts, MemoryPrism, MemoryWriter
 from tests.stateful.host import Host, watch_storage
 
@@ -77,9 +77,9 @@ def plug_in(patch: pytest.MonkeyPatch, host: Host, *, side_by_side: bool) -> Non
 
     for module in WRITERS:
         patch.setattr(module, "citrix_writer", writer)
-    patch.setattr(shared.runs.gather, "citrix_hosts", hosts)
-    patch.setattr(shared.runs.cluster_reads, "prism", prism)
-    patch.setattr(shared.runs.leftovers, "prism", prism)
+    patch.setattr(shared.runs.reading.gather, "citrix_hosts", hosts)
+    patch.setattr(shared.runs.reading.cluster_reads, "prism", prism)
+    patch.setattr(shared.runs.reading.leftovers, "prism", prism)
     patch.setattr(Table, "_ready", watch_storage(lambda: host, Table._ready))
     patch.setattr(Sizes, "LEAST", MACHINES_A_BATCH)
     patch.setattr(Sizes, "FIRST_MOST", MACHINES_A_BATCH)

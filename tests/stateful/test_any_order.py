@@ -7,6 +7,7 @@ another way when it is replayed.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter
 from random import Random
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from shared.model.run import RemapState
+from shared.profile import ModeName
 from shared.runs.resources import Resources
 from tests.stateful import drawing
 from tests.stateful.example import Example
@@ -37,6 +39,11 @@ FORM = settings(
 )
 
 
+LEAST_KINDS, LEAST_ARRIVED = 10, 30
+
+log = logging.getLogger(__name__)
+
+
 class AnyOrder(RuleBasedStateMachine):
     """``resources`` are set by the test: storage is started once. ``struck`` and ``arrived`` are of all examples."""
 
@@ -49,7 +56,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.acts = 0
 
     @initialize(side_by_side=st.booleans(), mode=st.sampled_from(["review", "review", "auto"]))
-    def begin(self, side_by_side: bool, mode: str) -> None:
+    def begin(self, side_by_side: bool, mode: ModeName) -> None:
         self.example = Example(self.resources, side_by_side=side_by_side)
         self.example.start(mode)
         self.example.host.deliver_next()
@@ -81,4 +88,7 @@ class AnyOrder(RuleBasedStateMachine):
 def test_any_order(resources: Resources) -> None:
     AnyOrder.resources = resources
     run_state_machine_as_test(AnyOrder, settings=FORM)
-    print(AnyOrder.struck, AnyOrder.arrived)
+    # an example in which nothing happens shows nothing
+    log.info("struck %s, arrived %s", dict(AnyOrder.struck), dict(AnyOrder.arrived))
+    assert len(AnyOrder.struck) >= LEAST_KINDS, AnyOrder.struck
+    assert min(AnyOrder.arrived[state] for state in (RemapState.VERIFIED, RemapState.ROLLED_BACK)) >= LEAST_ARRIVED

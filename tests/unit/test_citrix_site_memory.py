@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from shared.citrix.site import CitrixSite, SiteIdentity
-from shared.runs.site_memory import KEPT_SECONDS, SiteKey, SiteMemory
+from shared.runs.clients.site_memory import KEPT_SECONDS, SiteKey, SiteMemory
 from tests.unit.answers import Reply, quick
 from tests.unit.citrix_answers import WritableSite, always
 

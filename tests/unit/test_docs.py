@@ -21,8 +21,9 @@ from shared.model.nutanix import ReadStatus
 from shared.model.run import RemapState, RunStatus
 from shared.profile import Profile
 from shared.profile_files import parse_profile
-from shared.runs import observe, reset_again, review_request
+from shared.runs import observe, reset_again
 from shared.runs.availability import not_available_in
+from shared.runs.deciding import review_request
 from shared.runs.request import RunRequest
 from tests.unit.profiles import ON_PREMISES
 

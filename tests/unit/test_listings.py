@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from shared.model.nutanix import ClusterReading, ReadStatus
-from shared.runs.listings import FRESH_SECONDS, Listings, Source, Wish
-from shared.runs.turns import Turns
+from shared.runs.reading.listings import FRESH_SECONDS, Listings, Source, Wish
+from shared.runs.reading.turns import Turns
 from tests.unit.planning.builders import central, job, silent, vm
 
 PARIS = Source("https://pc.example:9440", "corp-ca", "central-v4", "prism-paris", "v1", ())

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from shared.runs.pacing import LONGEST_PAUSE, QUIET, Pacing
-from shared.runs.sizes import Sizes
+from shared.runs.writing.pacing import LONGEST_PAUSE, QUIET, Pacing
+from shared.runs.writing.sizes import Sizes
 
 SOON = 10.0
 NOT_YET = 0.05

@@ -9,8 +9,8 @@ import pytest
 from shared.model.citrix import Hosting
 from shared.model.nutanix import VmUuid
 from shared.model.run import RemapState
-from shared.runs.outcome import Outcome, Told
-from shared.runs.read_back import APPLY, judge, read_back
+from shared.runs.writing.outcome import Outcome, Told
+from shared.runs.writing.read_back import APPLY, judge, read_back
 from tests.unit.writable_site import AFTER, BEFORE, WritableSite, machines, remap
 
 (MACHINE,) = machines(1)

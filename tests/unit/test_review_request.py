@@ -7,8 +7,7 @@ import pytest
 
 from shared.errors import InvalidRequest
 from shared.profile import Part
-from shared.runs.request import parse_request
-from shared.runs.review_request import (
+from shared.runs.deciding.review_request import (
     ApproveRequest,
     CancelRequest,
     HoldRequest,
@@ -16,6 +15,7 @@ from shared.runs.review_request import (
     ResolveRequest,
     ReviewRequest,
 )
+from shared.runs.request import parse_request
 
 ALL = {"all": True, "fingerprint": "f-1"}
 SOME = {"machines": ["m-1", "m-2"], "fingerprint": "f-1"}

@@ -13,8 +13,8 @@ import pytest
 from shared.model.run import RemapState, RunStatus
 from shared.model.states import REMAP_MOVES, RUN_MOVES
 from shared.planning.recheck import Action
-from shared.runs.pacing import MOST_AT_ONCE
-from shared.runs.sizes import Sizes
+from shared.runs.writing.pacing import MOST_AT_ONCE
+from shared.runs.writing.sizes import Sizes
 
 PAGE = (Path(__file__).parents[2] / "docs" / "run-lifecycle.md").read_text(encoding="utf-8")
 NOTHING = "no remap"

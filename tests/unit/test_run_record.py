@@ -12,8 +12,8 @@ from shared.azure.table import Versioned
 from shared.errors import EditedElsewhere, IllegalMove
 from shared.model.run import Limits, Mode, Run, RunId, RunStatus, Step
 from shared.model.states import check_run_move
-from shared.runs.record import RunRecord, due, with_step
 from shared.runs.resources import Resources
+from shared.runs.rows.record import RunRecord, due, with_step
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 RUN = Run(

@@ -12,9 +12,9 @@ from shared.errors import CitrixError, LockLost
 from shared.model.citrix import MachineId
 from shared.model.job import Job
 from shared.model.remap import Batch, SendingStep
-from shared.runs.outcome import Outcome, Told
-from shared.runs.pacing import LONGEST_PAUSE
-from shared.runs.sending import MOST_SUBMITS, in_groups, send
+from shared.runs.writing.outcome import Outcome, Told
+from shared.runs.writing.pacing import LONGEST_PAUSE
+from shared.runs.writing.sending import MOST_SUBMITS, in_groups, send
 from tests.unit.writable_site import (
     NOON,
     RUN,

@@ -9,8 +9,8 @@ from datetime import timedelta
 from shared.model.citrix import MachineId
 from shared.model.job import ItemOutcome
 from shared.model.remap import Batch, Change, SendingStep
-from shared.runs.following import LOOKS_AFTER_CANCEL, MOST_LOOKS, stuck_sentence
-from shared.runs.outcome import Outcome, Told
+from shared.runs.writing.following import LOOKS_AFTER_CANCEL, MOST_LOOKS, stuck_sentence
+from shared.runs.writing.outcome import Outcome, Told
 from tests.unit.test_sending import FEW, each_sent_once, sent, told
 from tests.unit.writable_site import (
     AFTER,

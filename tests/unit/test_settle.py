@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.model.run import Limits, Mode, Run, RunId, RunStatus
-from shared.runs.gathered import KEPT_SECONDS, MOST_KEPT, Gathered, Settling
+from shared.runs.reading.gathered import KEPT_SECONDS, MOST_KEPT, Gathered, Settling
 from shared.runs.settle import next_look
 from tests.unit.planning.builders import element, machine, site, vm
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from shared.model.citrix import MachineId
-from shared.runs.outcome import Outcome, Told
-from shared.runs.sending import ENOUGH_REFUSALS
-from shared.runs.stragglers import send_again
+from shared.runs.writing.outcome import Outcome, Told
+from shared.runs.writing.sending import ENOUGH_REFUSALS
+from shared.runs.writing.stragglers import send_again
 from tests.unit.test_sending import told
 from tests.unit.writable_site import (
     Heard,

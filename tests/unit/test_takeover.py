@@ -13,8 +13,8 @@ from shared.model.citrix import MachineId
 from shared.model.job import JobStatus
 from shared.model.remap import Batch, SendingStep
 from shared.model.run import RunId
-from shared.runs.following import MOST_LOOKS
-from shared.runs.takeover import UnderWay, settle_batches
+from shared.runs.writing.following import MOST_LOOKS
+from shared.runs.writing.takeover import UnderWay, settle_batches
 from tests.unit.writable_site import (
     NOON,
     RUN,

@@ -22,8 +22,8 @@ from shared.model.job import ItemOutcome, Job, JobStatus
 from shared.model.nutanix import VmUuid
 from shared.model.remap import Batch, Change, Remap, SendingStep
 from shared.model.run import RemapState, RunId
-from shared.runs.outcome import Outcome
-from shared.runs.sending import Sending
+from shared.runs.writing.outcome import Outcome
+from shared.runs.writing.sending import Sending
 
 RUN = RunId("0a")
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)

@@ -20,10 +20,10 @@ from shared.azure.storage import QUEUE_VERSION, TABLES, WORK_QUEUE
 from shared.azure.work_queue import WorkItem, WorkStep
 from shared.model.run import RemapState, RunId, RunStatus
 from shared.runs.access import Caller, Role
+from shared.runs.deciding.review import approve
+from shared.runs.deciding.review_request import ApproveRequest
 from shared.runs.request import RunRequest
 from shared.runs.resources import Resources
-from shared.runs.review import approve
-from shared.runs.review_request import ApproveRequest
 from shared.runs.schedule import start_scheduled
 from shared.runs.start import start_run
 from shared.runs.work import do_work

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from shared.citrix.token import Issued, SignIn
 from shared.errors import CitrixError
 from shared.http import Limits
-from shared.runs.refusal_memory import RefusalMemory
+from shared.runs.clients.refusal_memory import RefusalMemory
 
 
 class CarefulSignIn:

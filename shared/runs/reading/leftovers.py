@@ -14,9 +14,9 @@ from shared.errors import RealignError
 from shared.http import Deadline, Limits
 from shared.model.nutanix import ClusterReading, VmUuid
 from shared.profile import Cluster, Profile
-from shared.runs.cluster_reads import OTHERS_SECONDS, Wanted
-from shared.runs.connect import prism
-from shared.runs.keyring import Keyring
+from shared.runs.clients.connect import prism
+from shared.runs.clients.keyring import Keyring
+from shared.runs.reading.cluster_reads import OTHERS_SECONDS, Wanted
 from shared.runs.resources import Resources
 
 ASK_SECONDS = 60.0

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from shared.model.citrix import Hosting, MachineId
 from shared.model.remap import Change, Remap
 from shared.model.run import RemapState
-from shared.runs.outcome import Outcome, Told
-from shared.runs.read_back import Goal, judge, read_back
-from shared.runs.remap_rows import RemapRows
-from shared.runs.sending import Sending
-from shared.runs.stragglers import send_again
+from shared.runs.rows.remap_rows import RemapRows
+from shared.runs.writing.outcome import Outcome, Told
+from shared.runs.writing.read_back import Goal, judge, read_back
+from shared.runs.writing.sending import Sending
+from shared.runs.writing.stragglers import send_again
 
 _NOT_DONE = "Citrix said that it was done, and the machine still has its old values."
 

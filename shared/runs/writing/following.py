@@ -12,7 +12,7 @@ from shared.citrix.jobs import wait_for_job
 from shared.citrix.writer import SiteWriter
 from shared.errors import CitrixError
 from shared.model.citrix import MachineId
-from shared.runs.outcome import Outcome, Told
+from shared.runs.writing.outcome import Outcome, Told
 
 MOST_LOOKS = 24  # at a job: about 3.5 minutes
 LOOKS_AFTER_CANCEL = 3

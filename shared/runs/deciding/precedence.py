@@ -10,10 +10,10 @@ from shared.azure.holds import Hold
 from shared.errors import EditedElsewhere, NotFound
 from shared.model.run import Event, RemapState, Run, RunStatus
 from shared.runs.access import SERVICE
-from shared.runs.cancel import stopped
+from shared.runs.deciding.cancel import stopped
 from shared.runs.draft import kept_profile
-from shared.runs.remap_rows import RemapRows
 from shared.runs.resources import Resources
+from shared.runs.rows.remap_rows import RemapRows
 
 LOOKED_AT = 50  # of the profile's newest runs
 _TRIES = 5

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from shared.model.citrix import MachineId
 from shared.model.remap import Change
-from shared.runs.outcome import Outcome, Told
-from shared.runs.sending import FORBIDDEN, Sending, send
+from shared.runs.writing.outcome import Outcome, Told
+from shared.runs.writing.sending import FORBIDDEN, Sending, send
 
 FEW = 4  # more whose batch was lost go in a batch again
 

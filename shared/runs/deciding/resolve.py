@@ -16,12 +16,12 @@ from shared.planning.names import fold
 from shared.planning.plan import fingerprint_of
 from shared.planning.standing import described, same
 from shared.runs.access import Caller
+from shared.runs.deciding.review import REVIEWABLE, check_four_eyes, check_open
+from shared.runs.deciding.review_request import ResolveRequest
+from shared.runs.deciding.sent_to_work import change_run
 from shared.runs.draft import Basis
-from shared.runs.remap_rows import RemapRows
 from shared.runs.resources import Resources
-from shared.runs.review import REVIEWABLE, check_four_eyes, check_open
-from shared.runs.review_request import ResolveRequest
-from shared.runs.sent_to_work import change_run
+from shared.runs.rows.remap_rows import RemapRows
 
 _KEY = "connections"
 _RESOLVABLE = (FindingKind.AMBIGUOUS, FindingKind.CONFLICT)

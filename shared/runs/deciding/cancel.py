@@ -7,9 +7,9 @@ from dataclasses import replace
 from shared.errors import NotWaiting
 from shared.model.run import Event, RemapState, Run, RunId, RunStatus
 from shared.runs.access import Caller
+from shared.runs.deciding.review_request import CancelRequest
+from shared.runs.deciding.sent_to_work import change_run
 from shared.runs.resources import Resources
-from shared.runs.review_request import CancelRequest
-from shared.runs.sent_to_work import change_run
 
 BEFORE_WRITING = (RunStatus.QUEUED, RunStatus.PLANNING, RunStatus.AWAITING_REVIEW)
 CANCELLABLE = (*BEFORE_WRITING, RunStatus.APPLYING)

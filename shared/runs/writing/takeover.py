@@ -17,7 +17,7 @@ from shared.errors import CitrixError
 from shared.model.citrix import MachineId
 from shared.model.remap import Batch
 from shared.model.run import RunId
-from shared.runs.following import Check, JobEnd, Pause, end_all, stuck_sentence, wait_for_unknown_jobs
+from shared.runs.writing.following import Check, JobEnd, Pause, end_all, stuck_sentence, wait_for_unknown_jobs
 
 log = logging.getLogger(__name__)
 

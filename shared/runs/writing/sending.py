@@ -21,16 +21,16 @@ from shared.errors import CitrixError
 from shared.model.citrix import MachineId
 from shared.model.remap import Batch, Change, SendingStep
 from shared.model.run import RunId
-from shared.runs.following import (
+from shared.runs.writing.following import (
     JobEnd,
     ended_or_cancelled,
     follow_alone,
     stuck_sentence,
     wait_for_unknown_jobs,
 )
-from shared.runs.outcome import Outcome, Told
-from shared.runs.pacing import MOST_AT_ONCE, Pacing
-from shared.runs.sizes import Sizes
+from shared.runs.writing.outcome import Outcome, Told
+from shared.runs.writing.pacing import MOST_AT_ONCE, Pacing
+from shared.runs.writing.sizes import Sizes
 
 MOST_SUBMITS = 8  # of one batch, or one change, that Citrix answers with 429
 ALONE_TOGETHER = 4  # single changes under one entry

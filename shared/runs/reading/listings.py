@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from shared.model.nutanix import ClusterReading
-from shared.runs.turns import Turns
+from shared.runs.reading.turns import Turns
 
 FRESH_SECONDS = 60.0
 

@@ -8,8 +8,8 @@ from datetime import timedelta
 from shared.azure.holds import Hold
 from shared.errors import InvalidRequest
 from shared.runs.access import Caller
+from shared.runs.deciding.review_request import HoldRequest
 from shared.runs.resources import Resources
-from shared.runs.review_request import HoldRequest
 
 log = logging.getLogger(__name__)
 

@@ -16,9 +16,9 @@ from shared.planning.decide import NUTANIX_PLUGINS
 from shared.planning.names import fold
 from shared.prism.reading import WHOLE_READ_SECONDS, read_cluster
 from shared.profile import Cluster, Policy, Profile
-from shared.runs.connect import prism
-from shared.runs.keyring import Keyring
-from shared.runs.listings import Source, Wish
+from shared.runs.clients.connect import prism
+from shared.runs.clients.keyring import Keyring
+from shared.runs.reading.listings import Source, Wish
 from shared.runs.resources import Resources
 
 OTHERS_SECONDS = 10.0

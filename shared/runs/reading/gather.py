@@ -15,10 +15,10 @@ from shared.http import Deadline, Limits
 from shared.model.citrix import Site
 from shared.model.nutanix import ClusterReading
 from shared.profile import Cluster, Profile
-from shared.runs.cluster_reads import ClusterReads, Wanted, checked, not_waited_for
-from shared.runs.connect import citrix_hosts
-from shared.runs.gathered import Gathered
-from shared.runs.keyring import Keyring
+from shared.runs.clients.connect import citrix_hosts
+from shared.runs.clients.keyring import Keyring
+from shared.runs.reading.cluster_reads import ClusterReads, Wanted, checked, not_waited_for
+from shared.runs.reading.gathered import Gathered
 from shared.runs.resources import Resources
 
 SITE_SECONDS = 480.0

@@ -12,7 +12,7 @@ from shared.model.citrix import Hosting, Machine, MachineId
 from shared.model.remap import Remap
 from shared.model.run import RemapState
 from shared.planning.standing import described, same
-from shared.runs.outcome import Outcome, Told
+from shared.runs.writing.outcome import Outcome, Told
 
 _READERS = 4
 

@@ -7,13 +7,13 @@ from shared.errors import NotWaiting
 from shared.model.remap import ZoneMoveState
 from shared.model.run import Event, RemapState, Run, RunId, RunStatus
 from shared.runs.access import Caller
-from shared.runs.busy import check_idle
-from shared.runs.remap_rows import RemapRows
+from shared.runs.deciding.busy import check_idle
+from shared.runs.deciding.review import REVIEWABLE, check_open, remaps_named
+from shared.runs.deciding.review_request import MachinesRequest
+from shared.runs.deciding.sent_to_work import send_to_work
 from shared.runs.resources import Resources
-from shared.runs.review import REVIEWABLE, check_open, remaps_named
-from shared.runs.review_request import MachinesRequest
 from shared.runs.roll_back import can_be_rolled_back
-from shared.runs.sent_to_work import send_to_work
+from shared.runs.rows.remap_rows import RemapRows
 
 ROLLABLE = (
     RunStatus.AWAITING_REVIEW,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from shared.runs.pacing import MOST_AT_ONCE
+from shared.runs.writing.pacing import MOST_AT_ONCE
 
 
 class Sizes:

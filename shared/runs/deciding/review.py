@@ -23,13 +23,13 @@ from shared.model.remap import Remap
 from shared.model.run import Event, RemapState, Run, RunId, RunStatus
 from shared.planning.plan import fingerprint_of
 from shared.runs.access import Caller
-from shared.runs.busy import check_idle
+from shared.runs.deciding.busy import check_idle
+from shared.runs.deciding.review_request import ApproveRequest, ReviewRequest
+from shared.runs.deciding.sent_to_work import change_run, not_waiting, send_to_work
 from shared.runs.draft import kept_profile
 from shared.runs.finish import status_after
-from shared.runs.remap_rows import RemapRows
 from shared.runs.resources import Resources
-from shared.runs.review_request import ApproveRequest, ReviewRequest
-from shared.runs.sent_to_work import change_run, not_waiting, send_to_work
+from shared.runs.rows.remap_rows import RemapRows
 
 REVIEWABLE = (RunStatus.AWAITING_REVIEW, RunStatus.COMPLETED, RunStatus.COMPLETED_WITH_ERRORS)
 MOST_NAMED = 10

@@ -27,11 +27,11 @@ from shared.prism.client import PrismClient
 from shared.prism.element_v2 import ElementV2
 from shared.prism.sign_in import PrismCredential, parse_secret
 from shared.profile import Cluster, CvadSite, DaasSite, Profile
-from shared.runs.careful_sign_in import CarefulSignIn
-from shared.runs.keyring import Keyring
-from shared.runs.refusal_memory import CarefulPrism, RefusalMemory
+from shared.runs.clients.careful_sign_in import CarefulSignIn
+from shared.runs.clients.keyring import Keyring
+from shared.runs.clients.refusal_memory import CarefulPrism, RefusalMemory
+from shared.runs.clients.site_memory import SiteKey
 from shared.runs.resources import Resources
-from shared.runs.site_memory import SiteKey
 
 
 @contextmanager

@@ -10,8 +10,8 @@ from shared.model.run import Event, RemapState, Run
 from shared.planning.holders import also_held
 from shared.planning.names import fold
 from shared.runs.access import SERVICE
-from shared.runs.remap_rows import RemapRows
 from shared.runs.resources import Resources
+from shared.runs.rows.remap_rows import RemapRows
 
 
 def tell_shared_vms(resources: Resources, run: Run, rows: RemapRows, site: Site) -> None:
