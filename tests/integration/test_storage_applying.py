@@ -59,13 +59,35 @@ def test_batches_come_back_by_number_with_what_became_known_of_them(storage: Sto
     assert batches.of(RunId("another")) == []
 
 
-def test_batches_of_one_step_are_told_from_those_of_the_other(storage: Storage, run_id: RunId) -> None:
+def test_batches_of_both_steps_and_what_their_items_began_come_back(storage: Storage, run_id: RunId) -> None:
     batches = Batches(storage)
-    back = batch(2, "b", step=SendingStep.ROLLBACK)
+    nested = ((MachineId("b"), "job-2"), (MachineId("S-1/é😀"), "job-3"))
+    made = [
+        batch(1, "a"),
+        replace(batch(2, "b", "S-1/é😀", step=SendingStep.ROLLBACK), job="job-1", nested=nested),
+        replace(batch(3, "c"), alone=True),
+    ]
+    for each in made:
+        batches.put(run_id, each)
+    assert batches.of(run_id) == made
+
+
+def test_a_run_is_among_those_of_its_site_until_all_that_it_sent_has_ended(storage: Storage, run_id: RunId) -> None:
+    batches, site = Batches(storage), f"site/{run_id}"
+    other = RunId(uuid.uuid4().hex)
+    for each in (run_id, other, run_id):
+        batches.begin(site, each)
+    assert sorted(batches.begun(site)) == sorted([run_id, other])
+    assert batches.begun("another site") == []
     batches.put(run_id, batch(1, "a"))
-    batches.put(run_id, back)
-    assert batches.of(run_id, SendingStep.ROLLBACK) == [back]
-    assert batches.of(run_id, SendingStep.APPLY) == [batch(1, "a")]
+    batches.put(run_id, replace(batch(2, "b"), ended=True))
+    batches.rest(site, run_id)
+    batches.rest(site, other)
+    assert batches.begun(site) == [run_id], "a batch of it has not ended"
+    batches.put(run_id, replace(batch(1, "a"), ended=True))
+    for _ in range(2):
+        batches.rest(site, run_id)
+    assert batches.begun(site) == []
 
 
 def test_a_batch_of_400_machines_fits_and_a_larger_one_is_refused(storage: Storage, run_id: RunId) -> None:
