@@ -24,7 +24,8 @@ from shared.model.remap import Change
 from shared.prism.client import Listing
 from tests.stateful.estate import Estate, listing
 
-CALLS_A_JOB_TAKES = (2, 9, 1, 4, 15)  # one job after the other
+BATCH, NESTED = "Batch", "UpdateMachineCatalogMachine"
+CALLS_A_JOB_TAKES = (3, 9, 1, 4, 15, 20)  # one job after the other
 
 
 @dataclass
@@ -58,7 +59,7 @@ class MemoryJob:
     left: int
     status: JobStatus = JobStatus.NOT_STARTED
     outcomes: dict[MachineId, ItemOutcome] = field(default_factory=dict)
-    type: str = "Batch"
+    type: str = BATCH
     machines: frozenset[MachineId] = frozenset()
 
     @property
@@ -77,13 +78,13 @@ class MemoryCitrix:
         self.guard = threading.RLock()
         self._numbers = itertools.count(1)
 
-    def begin(self, changes: Sequence[Change], kind: str, trouble: Trouble | None = None) -> MemoryJob:
+    def begin(self, changes: Sequence[Change], kind: str, by: str, trouble: Trouble | None = None) -> MemoryJob:
         with self.guard:
             if trouble is None:
                 trouble, self.next_trouble = self.next_trouble, Trouble()
             number = next(self._numbers)
             job = MemoryJob(
-                f"job-{number}", self.watch.writer_run(), list(changes), self.watch.now(), trouble,
+                f"job-{number}", by, list(changes), self.watch.now(), trouble,
                 CALLS_A_JOB_TAKES[number % len(CALLS_A_JOB_TAKES)], type=kind,
                 machines=frozenset(change.machine for change in changes),
             )  # fmt: skip
@@ -133,8 +134,7 @@ class MemoryCitrix:
             job.outcomes[change.machine] = ItemOutcome(204)
         elif trouble.nested:
             trouble.nested -= 1
-            nested = self.begin([change], "UpdateMachineCatalogMachine", Trouble())
-            nested.by = job.by
+            nested = self.begin([change], NESTED, job.by, Trouble())
             job.outcomes[change.machine] = ItemOutcome(202, job=nested.id)
         else:
             refused = self.estate.execute(change, job.by)
@@ -186,15 +186,16 @@ class MemoryWriter:
     def submit(self, changes: Sequence[Change]) -> str:
         self._check()
         with self._citrix.watch.call("submit", changes):
-            return self._citrix.begin(changes, "Batch").id
+            return self._citrix.begin(changes, BATCH, self._citrix.watch.writer_run()).id
 
     def change(self, change: Change) -> str | None:
         self._check()
         with self._citrix.watch.call("change", [change]):
+            by = self._citrix.watch.writer_run()
             if self._citrix.next_trouble.nested:
                 self._citrix.next_trouble.nested -= 1
-                return self._citrix.begin([change], "UpdateMachineCatalogMachine", Trouble()).id
-            refused = self._citrix.estate.execute(change, self._citrix.watch.writer_run())
+                return self._citrix.begin([change], NESTED, by, Trouble()).id
+            refused = self._citrix.estate.execute(change, by)
             if refused is not None:
                 raise CitrixError(refused, kind="failed", http_status=400, unsent=True)
             return None
@@ -206,7 +207,7 @@ class MemoryWriter:
     def batch_jobs(self, since: datetime) -> tuple[Job, ...]:
         with self._citrix.watch.call("batch_jobs"):
             jobs = list(self._citrix.jobs.values())
-            seen = [each for each in jobs if each.type == "Batch" and not each.trouble.lost]
+            seen = [each for each in jobs if each.type == BATCH and not each.trouble.lost]
             return tuple(_shown(each) for each in seen if each.created_at >= since)
 
     def results(self, job_id: str) -> Mapping[MachineId, ItemOutcome]:
@@ -219,7 +220,7 @@ class MemoryWriter:
     def cancel(self, job_id: str) -> bool:
         with self._citrix.watch.call("cancel"):
             job = self._citrix.found(job_id)
-            if job.trouble.uncancellable or job.type != "Batch":
+            if job.trouble.uncancellable or job.type != BATCH:
                 return False
             if not job.ended:
                 job.waiting.clear()
@@ -292,5 +293,5 @@ class MemoryPrism:
 
 
 def _shown(job: MemoryJob) -> Job:
-    cancellable = job.type == "Batch" and not job.trouble.uncancellable
+    cancellable = job.type == BATCH and not job.trouble.uncancellable
     return Job(job.id, job.type, job.status, cancellable, created_at=job.created_at)

@@ -92,6 +92,17 @@ def test_one_mishap_at_the_first_batch_changes_nothing_of_the_end(alone: Example
     assert states(alone, run_id) == {RemapState.VERIFIED: REMAPS}
 
 
+@pytest.mark.parametrize("lost", [Kind.ANSWER_LOST, Kind.CRASH_AFTER])
+def test_what_items_of_a_batch_began_is_waited_for_although_the_answer_to_the_batch_was_lost(
+    alone: Example, lost: Kind
+) -> None:
+    run_id = planned(alone)
+    assert alone.approve(run_id, [])
+    alone.host.deliver_next([Mishap(Kind.NESTED, Among.WRITES, 4), Mishap(lost, Among.WRITES, 4)])
+    alone.conclude()
+    assert states(alone, run_id) == {RemapState.VERIFIED: REMAPS}
+
+
 def test_what_somebody_else_changed_is_left_alone(alone: Example) -> None:
     run_id = planned(alone)
     alone.host.citrix.estate.meddle(Meddling.EDIT, 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -83,14 +83,15 @@ def end_all(writer: SiteWriter, jobs: Iterable[str], pause: Pause, check: Check)
 def wait_for_unknown_jobs(
     writer: SiteWriter, known: frozenset[str], since: datetime, pause: Pause, check: Check
 ) -> list[str]:
-    """Wait for the account's own batches since a time, but for those in ``known``; which of them do not end.
+    """Wait for the account's own batches since a time, but for those in ``known``, and for the jobs that their items
+    began; which of them do not end.
 
     One of them may be the batch whose answer was lost, the others are other people's: none of them is cancelled. Raises
     ``LockLost``, and ``CitrixError`` where Citrix cannot be asked: what is under way is not known then.
     """
     pause(1.0)  # a request whose answer was lost a moment ago may only now become a job
     check()
-    jobs = [job.id for job in writer.batch_jobs(since - CLOCKS_DIFFER) if job.id not in known and not job.ended]
+    batches = [job for job in writer.batch_jobs(since - CLOCKS_DIFFER) if job.id not in known]
 
     def ends(job: str) -> bool:
         try:
@@ -100,8 +101,22 @@ def wait_for_unknown_jobs(
                 return True
             raise
 
-    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="follow") as pool:
+    def begun(job: str) -> list[str]:
+        try:
+            return [item.job for item in writer.results(job).values() if item.job is not None]
+        except CitrixError as error:
+            if error.kind in ("missing", "malformed"):  # other people's may be of any kind
+                return []
+            raise
+
+    def stuck(pool: ThreadPoolExecutor, jobs: Sequence[str]) -> list[str]:
         return [job for job, ended in zip(jobs, pool.map(ends, jobs), strict=True) if not ended]
+
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="follow") as pool:
+        open_batches = stuck(pool, [job.id for job in batches if not job.ended])
+        ended = [job.id for job in batches if job.id not in open_batches]
+        nested = [job for found in pool.map(begun, ended) for job in found]
+        return [*open_batches, *stuck(pool, nested)]
 
 
 def stuck_sentence(job: str) -> str:
