@@ -20,7 +20,7 @@ from shared.model.run import RemapState, Run, RunId, RunStatus
 from shared.runs.resources import Resources
 
 NOT_DONE = (RemapState.PROPOSED, RemapState.REJECTED, RemapState.SUPERSEDED, RemapState.APPROVED)
-TOLD_STUCK = "does not "  # a job that may still change the machine: "does not come to an end", "does not end"
+TOLD_STUCK = "does not come to an end and may still change it"  # the one failure after which a machine may still move
 CITRIX_TOKEN = "eyJhbGciOiJub25lIn0."
 ENTRA_TOKEN = base64.urlsafe_b64encode(b'{"alg":"RS256"').decode()[:18]
 

@@ -117,7 +117,7 @@ def test_several_troubles_at_once_end_in_the_same(place: Workplace) -> None:
     faults.set("citrix-drop", "submitBatch:2")
     faults.set("batch-item-fail", "lie:7")
     faults.set("citrix-429", "submitBatch:3")
-    faults.set("token-expiry", "item:3")
+    faults.set("token-expiry", "item:1")
     place.world.nested_items = 40
     run_id = place.applied()
     assert all(place.fired(name) for name in ("citrix-drop", "batch-item-fail", "citrix-429", "token-expiry"))

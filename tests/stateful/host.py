@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from shared.azure.lock import Held, Lock, LockKind, Locks
 from shared.azure.table import Table
@@ -113,7 +113,7 @@ class Host:
         self.overtaken: set[RunId] = set()  # runs that had a worker which went on after it had lost its locks
         self.side_by_side = False
         self._sequence = 0
-        self._unwatched = 0
+        self._thread = threading.local()
         self._renewed = self.clock.monotonic()
         self._guard = threading.RLock()
         self._passing = threading.RLock()
@@ -151,7 +151,7 @@ class Host:
                 _renewed(lock)
 
     def storage_call(self) -> None:
-        if self._unwatched or not self.workers:
+        if getattr(self._thread, "unwatched", 0) or not self.workers:
             return
         self._die_if_dead()
         worker = self.workers[-1]
@@ -188,8 +188,7 @@ class Host:
         for mishap in later:
             self._strike(worker, mishap)
         if worker.after is Kind.CRASH_AFTER:
-            worker.dead = True
-            raise Crash
+            self._gone(worker)
         if changes and worker.after is Kind.ANSWER_LOST:
             worker.after = None
             raise CitrixError("Citrix did not answer in time.", kind="timeout", retryable=True)
@@ -232,12 +231,13 @@ class Host:
 
     @contextmanager
     def unwatched(self) -> Iterator[None]:
-        """What happens inside is not the worker's doing: nothing is counted, and nothing strikes."""
-        self._unwatched += 1
+        """What this thread does inside is not the worker's doing: nothing is counted, and nothing strikes."""
+        before = getattr(self._thread, "unwatched", 0)
+        self._thread.unwatched = before + 1
         try:
             yield
         finally:
-            self._unwatched -= 1
+            self._thread.unwatched = before
 
     def number(self) -> int:
         with self._guard:
@@ -322,6 +322,7 @@ class Host:
 
     def _judge_write(self, worker: Work, changes: Sequence[Change]) -> None:
         with self._guard, self.unwatched():
+            self._die_if_dead()  # side by side, another thread may have met the worker's end since this call began
             if self.judge is not None:
                 self.judge.writes(worker, changes)
             for change in changes:
@@ -329,7 +330,11 @@ class Host:
 
     def _die(self, worker: Work, mishap: Mishap) -> None:
         self.struck[mishap.kind] += 1
-        worker.dead = True
+        self._gone(worker)
+
+    def _gone(self, worker: Work) -> NoReturn:
+        with self._guard:
+            worker.dead = True
         raise Crash
 
     def _die_if_dead(self) -> None:
