@@ -16,7 +16,6 @@ from shared.errors import (
     InvalidRequest,
     MethodNotAllowed,
     NotAllowed,
-    NotAvailableYet,
     PlanChanged,
     ProfileBusy,
     ProfileInvalid,
@@ -108,8 +107,6 @@ def problem(request: func.HttpRequest, error: RealignError, trace: str | None = 
             document["field"] = field
         case ProfileInvalid():
             document["errors"] = list(error.errors)
-        case NotAvailableYet():
-            document["features"] = list(error.features)
         case ProfileBusy():
             document["runId"] = error.run_id
         case PlanChanged():

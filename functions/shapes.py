@@ -16,7 +16,6 @@ from shared.azure.holds import Hold
 from shared.model.citrix import Hosting
 from shared.model.run import Event, Run
 from shared.profile_files import ProfileFile
-from shared.runs.availability import not_available_in
 from shared.runs.health import Health
 
 PREFIX = "/api"
@@ -137,7 +136,6 @@ def profile_shape(file: ProfileFile, hold: Hold | None = None) -> dict[str, Any]
         "errors": list(file.errors),
         "schedule": profile.schedule if profile is not None else None,
         "hold": hold_shape(hold) if hold is not None else None,
-        "notAvailableYet": list(not_available_in(profile)) if profile is not None else [],
         "profile": profile.model_dump(mode="json", by_alias=True, exclude_none=True) if profile is not None else None,
     }
 

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import quote, quote_plus
 
 import requests
-from urllib3.exceptions import LocationParseError, NameResolutionError, NewConnectionError, ReadTimeoutError
+from urllib3.exceptions import HTTPError, LocationParseError, NameResolutionError, NewConnectionError, ReadTimeoutError
 
 from shared.errors import Upstream
 from shared.transport import CONNECT_TIMEOUT
@@ -38,7 +38,8 @@ class CallFailed(Upstream):
     """A call that stays without a usable answer. Clients turn it into their own error, with the remedy.
 
     ``cause`` is a clause that goes on after the system's name, ``http_status`` is what it answered, if it did, ``said``
-    the decoded JSON of an error answer, ``unsent`` true when the request cannot have reached the system.
+    the decoded JSON of an error answer, ``unsent`` true when the request cannot have reached the system, ``remedy``
+    what to do where a hop on the way knows it better than the client.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class CallFailed(Upstream):
         headers: Mapping[str, str] | None = None,
         said: Any = None,
         unsent: bool = False,
+        remedy: str | None = None,
     ) -> None:
         super().__init__(f"{system} {cause}.", kind=kind, system=system, retryable=retryable)
         self.cause = cause
@@ -59,6 +61,21 @@ class CallFailed(Upstream):
         self.headers: Mapping[str, str] = headers or {}
         self.said = said
         self.unsent = unsent
+        self.remedy = remedy
+
+
+class HopFailed(NewConnectionError):
+    """A hop on the way to a system, such as a relay, made no connection; nothing was sent to the system.
+
+    ``cause`` goes on after the system's name, as in ``CallFailed``; ``remedy`` is what to do about the hop.
+    """
+
+    def __init__(self, cause: str, *, kind: str, retryable: bool, remedy: str) -> None:
+        HTTPError.__init__(self, cause)  # a connection that was never made is not at hand everywhere
+        self.cause = cause
+        self.kind = kind
+        self.retryable = retryable
+        self.remedy = remedy
 
 
 def refusal(response: requests.Response, body: bytes, system: str) -> CallFailed:
@@ -83,8 +100,12 @@ def refusal(response: requests.Response, body: bytes, system: str) -> CallFailed
     )
 
 
-def network_failure(error: Exception, system: str) -> CallFailed:
-    """The failure behind an exception of requests or urllib3; their own texts hold URLs and object addresses."""
+def network_failure(error: Exception, system: str, by_way_of: str = "") -> CallFailed:
+    """The failure behind an exception of requests or urllib3; their own texts hold URLs and object addresses.
+
+    ``by_way_of`` names a hop on the way, which may be its cause.
+    """
+    by_way = f", by way of {by_way_of}" if by_way_of else ""
     chain = list(_causes(error))
 
     def seen(*types: type[BaseException]) -> BaseException | None:
@@ -92,8 +113,13 @@ def network_failure(error: Exception, system: str) -> CallFailed:
 
     def failure(cause: str, kind: str, *, unsent: bool = False) -> CallFailed:
         retryable = kind in ("unreachable", "timeout", "malformed")
-        return CallFailed(cause, kind=kind, system=system, retryable=retryable, unsent=unsent)
+        return CallFailed(f"{cause}{by_way}", kind=kind, system=system, retryable=retryable, unsent=unsent)
 
+    hop = seen(HopFailed)
+    if isinstance(hop, HopFailed):
+        return CallFailed(
+            hop.cause, kind=hop.kind, system=system, retryable=hop.retryable, unsent=True, remedy=hop.remedy
+        )
     untrusted = seen(ssl.SSLCertVerificationError)
     if isinstance(untrusted, ssl.SSLCertVerificationError):
         return failure(f"showed a certificate that is not trusted ({untrusted.verify_message})", "tls")

@@ -11,7 +11,6 @@ holds a secret, and whatever a vendor answered is cut and scrubbed before it get
     ├── MethodNotAllowed          405
     ├── Conflict                  409
     │   ├── ProfileInvalid             the profile file has errors
-    │   ├── NotAvailableYet            the profile or request asks for what this version does not do
     │   ├── ProfileBusy                another run is at work and the caller asked not to wait
     │   ├── EditedElsewhere            a row changed between read and write
     │   ├── LockLost                   this worker may no longer write: another one took over
@@ -101,17 +100,6 @@ class ProfileInvalid(Conflict):
     def __init__(self, message: str, *, errors: tuple[str, ...]) -> None:
         super().__init__(message)
         self.errors = errors
-
-
-class NotAvailableYet(Conflict):
-    """``features`` are the parts of the profile or request that this version does not do."""
-
-    code = "not-available-yet"
-    title = "Not available yet"
-
-    def __init__(self, message: str, *, features: tuple[str, ...]) -> None:
-        super().__init__(message)
-        self.features = features
 
 
 class ProfileBusy(Conflict):

@@ -23,7 +23,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
 from shared.call_failure import CallFailed, network_failure, refusal
-from shared.transport import CONNECT_TIMEOUT, Proxies, Transport, trust_anchors
+from shared.transport import Proxies, Transport, trust_anchors
 
 VERSION = "0.1.0"
 MAX_BODY_BYTES = 256 * 1024 * 1024
@@ -163,7 +163,7 @@ def should_repeat(
 ) -> bool:
     """After a 429, or when nothing was sent, nothing has happened. After anything else a write may have."""
     if failure.unsent:
-        return True
+        return failure.retryable
     if failure.http_status == 429:
         return wait_out_429
     if not repeatable:
@@ -191,6 +191,7 @@ def wished_pause(retry_after: str | None) -> float | None:
 
 def _ask_once(session: requests.Session, request: _Request, patience: float, limits: Limits) -> Answer:
     """``patience``: seconds to wait for each sign of life."""
+    by_way_of = getattr(session.get_adapter(request.url), "hop", "")
     try:
         with session.request(
             request.method,
@@ -200,13 +201,13 @@ def _ask_once(session: requests.Session, request: _Request, patience: float, lim
             json=request.json,
             data=request.data,
             auth=request.auth,
-            timeout=(min(CONNECT_TIMEOUT, patience), patience),
+            timeout=patience,  # the adapter knows how long a connection may take
             allow_redirects=False,
             stream=True,
         ) as response:
             body = _read_body(response, request.system, limits)
     except (requests.RequestException, HTTPError, UnicodeError) as error:
-        raise network_failure(error, request.system) from error
+        raise network_failure(error, request.system, by_way_of) from error
     if not 200 <= response.status_code < 300:
         raise refusal(response, body, request.system)
     if not body.strip():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -30,6 +31,8 @@ PROFILE_NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,62}$")
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1_000)]
 _HOST = re.compile(r"^[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$")
 HostName = Annotated[str, StringConstraints(pattern=_HOST.pattern)]
+_AUTHORITY = rf"{_HOST.pattern.removesuffix('$')}(?::[0-9]{{1,5}})?$"
+Authority = Annotated[str, StringConstraints(pattern=_AUTHORITY)]  # a host, with a port where it is not 443
 SecretName = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z-]{1,127}$")]
 Names = Annotated[tuple[Text, ...], Field(min_length=1)]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -59,10 +62,25 @@ class Part(BaseModel):
 class RelayRoute(Part):
     """An Azure Relay hybrid connection that Realign opens itself."""
 
-    namespace: HostName = Field(description="Host name of the relay namespace, such as relay.servicebus.windows.net.")
-    path: Text = Field(description="Name of the hybrid connection in the namespace.")
-    listener: Literal["hcm", "azbridge"] = Field(description="What listens at the other end: hcm or azbridge.")
-    port_name: Text | None = Field(None, description="Port name that azbridge maps to the far end.")
+    namespace: Authority = Field(
+        description="Host name of the relay namespace, such as contoso.servicebus.windows.net."
+    )
+    path: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._~/-]{0,259}$")] = Field(
+        description="Name of the hybrid connection in the namespace."
+    )
+    listener: Literal["hcm", "azbridge"] = Field(
+        description="What listens at the other end: hcm (Hybrid Connection Manager) or azbridge."
+    )
+    port_name: Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,255}$")] | None = Field(
+        None,
+        description="The name that azbridge knows its target by; if left out, the port's number. For azbridge only.",
+    )
+
+    @model_validator(mode="after")
+    def _named_for_azbridge(self) -> RelayRoute:
+        if self.port_name is not None and self.listener == "hcm":
+            raise ValueError("'portName' is for azbridge; remove it, or set 'listener' to azbridge")
+        return self
 
 
 class DeliveryController(Part):
@@ -128,6 +146,13 @@ class CvadSite(Part):
         if self.base_url is not None:
             return (self.base_url,)
         return tuple(dict.fromkeys(controller.origin for controller in self.hosts))
+
+    @property
+    def relays(self) -> Mapping[str, RelayRoute]:
+        """The hybrid connections by the origin that they lead to."""
+        if self.base_url is not None:
+            return {}
+        return {each.origin: each.relay for each in self.hosts if each.relay is not None}
 
 
 class Cluster(Part):

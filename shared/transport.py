@@ -105,8 +105,12 @@ def _covers(entry: str, host: str, port: int | None) -> bool:
 class Transport(HTTPAdapter):
     """The adapter of every session: one trust, its own proxies, and time-outs on calls that bring none.
 
-    ``connections`` is per host. Who needs one more waits for it, or with ``queueing`` off gets one that is not kept.
+    ``connect_timeout`` is the longest, in seconds. ``connections`` is per host. Who needs one more waits for it, or
+    with ``queueing`` off gets one that is not kept.
     """
+
+    connect_timeout = CONNECT_TIMEOUT
+    hop = ""  # what lies between, for messages
 
     def __init__(
         self,
@@ -118,16 +122,16 @@ class Transport(HTTPAdapter):
         queueing: bool = True,
         retries: Retry | int = 0,
     ) -> None:
-        self._context = context
+        self.context = context
         self._proxies = proxies
-        self._read_timeout = read_timeout
+        self.read_timeout = read_timeout
         super().__init__(pool_connections=8, pool_maxsize=connections, pool_block=queueing, max_retries=retries)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs, ssl_context=self._context)
+        super().init_poolmanager(*args, **kwargs, ssl_context=self.context)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        return super().proxy_manager_for(proxy, **kwargs, ssl_context=self._context)
+        return super().proxy_manager_for(proxy, **kwargs, ssl_context=self.context)
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         """The context has decided. The base class would have the pool trust certifi or ``verify`` as well."""
@@ -143,8 +147,8 @@ class Transport(HTTPAdapter):
     ) -> requests.Response:
         connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
         bounded = (
-            min(connect or CONNECT_TIMEOUT, CONNECT_TIMEOUT),
-            min(read or self._read_timeout, self._read_timeout),
+            min(connect or self.connect_timeout, self.connect_timeout),
+            min(read or self.read_timeout, self.read_timeout),
         )
         # "verify" goes no further: a bundle named there would be loaded into the context, next to the named CA.
         return super().send(

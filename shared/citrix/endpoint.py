@@ -230,7 +230,7 @@ class Endpoint:
         said = excerpt(vendor_message(failure.said), hidden)
         cause = f"{failure.cause} to {ask.path}" if status else failure.cause
         unsent = ask.must_not_repeat and (failure.unsent or surely_refused(status))
-        to_do = remedy(self.wording, self.token.secret, failure.kind, status, writes=ask.writes)
+        to_do = failure.remedy or remedy(self.wording, self.token.secret, failure.kind, status, writes=ask.writes)
         return self._error(
             f"{cause}{f': {said}' if said else ''}",
             f"{DOUBT} {to_do}" if ask.must_not_repeat and not unsent else to_do,

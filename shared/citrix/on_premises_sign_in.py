@@ -123,6 +123,8 @@ class OnPremisesSignIn:
         return self._error(what, failure.kind, retryable=failure.retryable, http_status=failure.http_status)
 
     def _remedy(self, failure: CallFailed) -> str:
+        if failure.remedy is not None:
+            return failure.remedy
         if failure.http_status == 403:
             return f"Make the account of secret {self._credential.secret} an administrator of the Citrix site."
         if failure.http_status == 404:

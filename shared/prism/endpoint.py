@@ -203,7 +203,8 @@ class Endpoint:
             )
         else:
             said = excerpt(vendor_message(failure.said), self._hidden()).removesuffix(".")
-            sentence = f"{failure.cause}{f': {said}' if said else ''}. {self._remedy(kind, failure.http_status)}"
+            to_do = failure.remedy or self._remedy(kind, failure.http_status)
+            sentence = f"{failure.cause}{f': {said}' if said else ''}. {to_do}"
         if conduct and conduct.request_id and failure.http_status is not None:
             sentence += f" Request id for Nutanix support: {conduct.request_id}."
         return PrismCallFailed(

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import logging
+import ssl
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
+from urllib.parse import urlsplit
 
+from shared.call_failure import HopFailed
 from shared.citrix.site import CitrixSite
-from shared.errors import RealignError, VaultError
+from shared.errors import RealignError, Upstream, VaultError
 from shared.http import Deadline, Limits
-from shared.profile import Cluster, Profile
+from shared.profile import Cluster, CvadSite, Profile, RelayRoute
+from shared.relay.probe import probe
 from shared.runs.clients.connect import citrix_hosts, prism
 from shared.runs.clients.keyring import Keyring, site_secret_names
+from shared.runs.clients.relayed import HTTPS, way_of
 from shared.runs.resources import Resources
+from shared.transport import trust_anchors
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +31,7 @@ _PROBES_AT_ONCE = 16
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One dependency. ``kind`` is storage, vault, profile, site or cluster; ``remedy`` is None where it is ready."""
+    """One dependency. ``kind`` is storage, vault, profile, site, cluster or relay; ``remedy`` None where ready."""
 
     name: str
     kind: str
@@ -79,9 +86,17 @@ Probe = tuple[str, str, Callable[[], object]]
 
 
 def _probes(resources: Resources, profile: Profile) -> Iterator[Probe]:
-    yield f"{profile.name}/site", "site", lambda: _ask_site(resources, profile)
+    yield f"{profile.name}/site", "site", partial(_ask_site, resources, profile)
+    site = profile.site
+    if isinstance(site, CvadSite):
+        for origin, route in site.relays.items():
+            name = f"{profile.name}/site/{urlsplit(origin).netloc}/relay"
+            yield name, "relay", partial(_ask_relay, resources, origin, route, site.ca)
     for cluster in profile.clusters:
-        yield f"{profile.name}/{cluster.name}", "cluster", lambda cluster=cluster: _ask_cluster(resources, cluster)  # type: ignore[misc]
+        name = f"{profile.name}/{cluster.name}"
+        yield name, "cluster", partial(_ask_cluster, resources, cluster)
+        if cluster.relay is not None:
+            yield f"{name}/relay", "relay", partial(_ask_relay, resources, cluster.url, cluster.relay, cluster.ca)
 
 
 def _probe(name: str, kind: str, ask: Callable[[], object]) -> Check:
@@ -122,3 +137,18 @@ def _ask_cluster(resources: Resources, cluster: Cluster) -> None:
     names = {cluster.credential, *((cluster.ca,) if cluster.ca else ())}
     with prism(resources, cluster, Keyring(resources.vault, names)) as client:
         client.clusters(_limits())
+
+
+def _ask_relay(resources: Resources, origin: str, route: RelayRoute, ca: str | None) -> None:
+    way, parts = way_of(resources, origin, route), urlsplit(origin)
+    trust = trust_anchors(
+        Keyring(resources.vault, {ca} if ca else set()).text(ca), resources.environ, ca_name=ca or "ca"
+    )
+    try:
+        probe(way, parts.hostname or "", parts.port or HTTPS, trust, PROBE_SECONDS)
+    except HopFailed as failure:
+        text = f"{parts.netloc} {failure.cause}. {failure.remedy}"
+        raise Upstream(text, kind=failure.kind, system=way.place.title) from failure
+    except ssl.SSLError as error:
+        text = f"{parts.netloc} does not speak TLS as expected ({error.reason}), by way of {way.place.title}."
+        raise Upstream(text, kind="tls", system=way.place.title) from error

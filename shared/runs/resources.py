@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import secrets
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -31,10 +32,12 @@ from shared.citrix.token_memory import TokenMemory
 from shared.errors import NotFound, ProfileInvalid
 from shared.profile import Profile
 from shared.profile_files import ProfileFile, read_profiles
+from shared.relay.token import RelayToken
 from shared.runs.clients.site_memory import SiteMemory
 from shared.runs.reading.gathered import Settling
 from shared.runs.reading.listings import Listings
 from shared.settings import load
+from shared.transport import trust_anchors
 
 
 def _utc_now() -> datetime:
@@ -65,6 +68,15 @@ class Resources:
     def vault(self) -> Vault:
         settings = self.settings
         return Vault(settings.vault.url, credential(settings.identity), trust=settings.trust)
+
+    @cached_property
+    def relay_token(self) -> RelayToken:
+        return RelayToken(credential(self.settings.identity))
+
+    @cached_property
+    def relay_trust(self) -> ssl.SSLContext:
+        """What a relay's own certificate is trusted by: a public authority, or the one that the app's setting names."""
+        return trust_anchors(None, self.environ)
 
     @cached_property
     def runs(self) -> Runs:

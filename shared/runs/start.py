@@ -17,7 +17,6 @@ from shared.errors import InvalidRequest, NotFound, StorageError, TooManyRequest
 from shared.model.run import Event, Limits, Mode, Run, RunId, RunStatus
 from shared.profile import PROFILE_NAME, Policy, Profile
 from shared.runs.access import Caller, Role
-from shared.runs.availability import check_available
 from shared.runs.deciding.busy import check_idle
 from shared.runs.deciding.precedence import clear_the_way
 from shared.runs.machines_csv import names_from_csv
@@ -54,7 +53,7 @@ def start_run(
 ) -> Started:
     """Queue a run of a profile. ``trigger`` is ``http``, ``hook`` or ``schedule``.
 
-    Raises ``NotFound``, ``ProfileInvalid``, ``NotAvailableYet``, ``InvalidRequest``, ``NotAllowed``, ``ProfileBusy``,
+    Raises ``NotFound``, ``ProfileInvalid``, ``InvalidRequest``, ``NotAllowed``, ``ProfileBusy``,
     ``TooManyRequests``, ``IdempotencyMismatch`` and ``StorageError``; then nothing was started.
     """
     earlier = _earlier(resources, profile_name, request, caller, idempotency_key)
@@ -65,7 +64,6 @@ def start_run(
     _check_times(request, resources.now())
     csv_names = names_from_csv(request.machines_csv) if request.machines_csv is not None else None
     mode, limits = _allowed(profile.policy, request, caller)
-    check_available(profile)
     now = resources.now()
     run_id, replayed = new_run_id(now, resources.random_bytes(5)), False
     if idempotency_key is not None:

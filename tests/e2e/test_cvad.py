@@ -14,7 +14,6 @@ from tests.e2e.client import Json
 from tests.e2e.conftest import App, Serve
 from tests.e2e.estates import of, profile
 from tests.e2e.test_scenarios import concluded, right
-from tests.e2e.test_starting import check_problem
 
 SCENARIO = "cvad-activation"
 MACHINES = 1_200
@@ -189,16 +188,6 @@ def test_more_machines_than_a_page_holds_are_read_whole(large: App, kind: str) -
     assert calls.count("citrix" if kind == "daas" else "cvad/ddc01", "GET", "/Machines") == 2
     check_findings(large, run)
     assert len(large.sandbox.expected) == MACHINES
-
-
-def test_a_controller_behind_a_relay_of_its_own_is_refused_and_shown_as_not_available_yet(app: App) -> None:
-    relay = {"namespace": "relay.servicebus.windows.net", "path": "ddc", "listener": "hcm"}
-    hosts = ["ddc1.corp.example", {"host": "ddc2.corp.example", "relay": relay}]
-    feature = "site.hosts (ddc2.corp.example).relay"
-    with profile(app, "relayed", site=site(app, hosts=hosts)) as name:
-        problem = check_problem(app.api.start(name, TARGET), 409, "not-available-yet")
-        shown = app.api.get(f"/api/profiles/{name}").json()
-    assert problem["features"] == [feature] == shown["notAvailableYet"]
 
 
 def test_neither_account_nor_password_is_in_any_answer_or_in_the_hosts_log(app: App) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -231,25 +231,6 @@ def one_cluster(app: App, **changes: Any) -> Json:
     return {"clusters": [{**first, **changes}, *others]}
 
 
-RELAY = {"namespace": "relay.servicebus.windows.net", "path": "hc", "listener": "hcm"}
-RELAYED = {"host": "ddc1.corp.example", "relay": RELAY}
-LATER_PROFILES: dict[str, Callable[[App], Json]] = {
-    "clusters (paris).relay": lambda app: one_cluster(app, relay=RELAY),
-    "site.hosts (ddc1.corp.example).relay": lambda app: {
-        "site": {"kind": "cvad", "hosts": [RELAYED], "credential": "citrix-cvad"}
-    },
-}
-
-
-@pytest.mark.parametrize("feature", LATER_PROFILES)
-def test_a_profile_that_needs_a_later_version_is_refused(app: App, feature: str) -> None:
-    profile = app.add_profile("later", **LATER_PROFILES[feature](app))
-    assert app.api.get(f"/api/profiles/{profile}").json()["valid"] is True
-    problem = check_problem(app.api.start(profile), 409, "not-available-yet")
-    assert len(problem["features"]) == 1
-    assert feature in problem["features"][0]
-    assert feature in problem["detail"]
-    assert count(app, profile) == 0
 
 
 def test_mode_auto_is_the_policys_or_an_approvers(app: App) -> None:

@@ -17,7 +17,7 @@ from sandbox.large_world import large_world
 from sandbox.sandbox import Sandbox
 from sandbox.scenario import Scenario, load
 from shared.citrix.site import CitrixSite, read_site
-from shared.errors import CitrixError, NotAvailableYet
+from shared.errors import CitrixError
 from shared.http import Deadline, Limits
 from shared.model.citrix import Site
 from shared.model.run import Run, RunStatus
@@ -256,15 +256,6 @@ def test_one_client_is_that_of_the_first_controller_that_answers(premises_of: St
         client = hosts.run(lambda client: client)
         assert client.identity().id == premises.sandbox.world.site.id
     assert premises.sign_ins("ddc02") == 1
-
-
-def test_controllers_behind_a_relay_of_their_own_are_not_asked(premises_of: Start) -> None:
-    premises = premises_of(moved())
-    relay = {"namespace": "r.servicebus.windows.net", "path": "ddc", "listener": "hcm"}
-    profile = premises.profile("relayed", hosts=[{"host": "ddc01.corp.example", "relay": relay}])
-    with pytest.raises(NotAvailableYet) as caught:
-        premises.read(profile)
-    assert caught.value.features == ("site.hosts (ddc01.corp.example).relay",)
 
 
 def test_neither_account_nor_token_is_in_a_log_or_a_table(premises_of: Start, caplog: pytest.LogCaptureFixture) -> None:

@@ -22,7 +22,6 @@ from shared.model.run import RemapState, RunStatus
 from shared.profile import Profile
 from shared.profile_files import parse_profile
 from shared.runs import observe, reset_again
-from shared.runs.availability import not_available_in
 from shared.runs.deciding import review_request
 from shared.runs.request import RunRequest
 from tests.unit.profiles import ON_PREMISES
@@ -108,16 +107,6 @@ def test_the_example_of_the_docs_is_a_profile_that_runs_today() -> None:
     file = parse_profile(without_comments(example), file="example.json")
     assert file.errors == ()
     assert file.profile is not None
-    assert not_available_in(file.profile) == ()
-
-
-def test_what_is_not_available_yet_is_said() -> None:
-    section = doc("profile.md").split("## Not available yet")[1].split("\n## ")[0]
-    profile = parse_profile(json.dumps(ON_PREMISES), file="p.json").profile
-    assert profile is not None
-    for feature in not_available_in(profile):
-        field = re.sub(r" \(.*\)", "[]", feature).partition(":")[0]
-        assert f"`{field}`" in section, feature
 
 
 def settings_in_code() -> set[str]:

@@ -29,11 +29,6 @@ ERRORS = [
         id="profile-invalid-lists-the-errors",
     ),
     pytest.param(
-        errors.NotAvailableYet("Later.", features=("site.kind: cvad",)),
-        (409, "not-available-yet", {"features": ["site.kind: cvad"]}),
-        id="not-available-yet-lists-the-features",
-    ),
-    pytest.param(
         errors.ProfileBusy("Wait.", run_id="r-1"), (409, "profile-busy", {"runId": "r-1"}), id="profile-busy-names-run"
     ),
     pytest.param(errors.EditedElsewhere("Again."), (409, "edited-elsewhere", {}), id="edited-elsewhere"),

@@ -28,7 +28,7 @@ from shared.model.nutanix import PowerState, VmUuid
 from shared.model.run import ClusterSummary, Event, Limits, Mode, RemapState, Run, RunId, RunStatus, Step
 from shared.profile_files import parse_profile
 from shared.runs.health import Check, Health
-from tests.unit.profiles import ON_PREMISES, SMALLEST
+from tests.unit.profiles import SMALLEST
 
 AT = datetime(2026, 11, 22, 3, 0, 0, 123456, tzinfo=UTC)
 TEXT = "2026-11-22T03:00:00.123Z"
@@ -203,15 +203,8 @@ def test_a_good_profile_is_shown_as_it_is_written() -> None:
     shape = profile_shape(parse_profile(json.dumps(SMALLEST), file="p.json"))
     assert (shape["name"], shape["file"], shape["valid"], shape["errors"]) == ("emea", "p.json", True, [])
     assert (shape["schedule"], shape["hold"]) == (False, None)
-    assert shape["notAvailableYet"] == []
     assert shape["profile"]["site"] == SMALLEST["site"]
     assert shape["profile"]["clusters"][0]["hostingConnection"] == "Nutanix AHV Paris"
-
-
-def test_a_profile_that_is_written_ahead_says_what_no_run_does_yet() -> None:
-    shape = profile_shape(parse_profile(json.dumps(ON_PREMISES), file="p.json"))
-    assert shape["valid"] is True
-    assert "clusters (hq).relay" in shape["notAvailableYet"]
 
 
 def test_a_profile_shows_the_hold_of_its_schedule() -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 import requests
@@ -18,7 +18,6 @@ from shared.citrix.token import BearerToken, SignIn
 from shared.citrix.token_memory import TokenKey
 from shared.citrix.wording import ON_PREMISES_CUSTOMER, on_premises_title
 from shared.citrix.writer import SiteWriter
-from shared.errors import NotAvailableYet
 from shared.http import Limits, open_session
 from shared.prism.central import Central
 from shared.prism.central_v3 import CentralV3
@@ -26,10 +25,11 @@ from shared.prism.central_v4 import CentralV4
 from shared.prism.client import PrismClient
 from shared.prism.element_v2 import ElementV2
 from shared.prism.sign_in import PrismCredential, parse_secret
-from shared.profile import Cluster, CvadSite, DaasSite, Profile
+from shared.profile import Cluster, CvadSite, DaasSite, Profile, RelayRoute
 from shared.runs.clients.careful_sign_in import CarefulSignIn
 from shared.runs.clients.keyring import Keyring
 from shared.runs.clients.refusal_memory import CarefulPrism, RefusalMemory
+from shared.runs.clients.relayed import lead_through
 from shared.runs.clients.site_memory import SiteKey
 from shared.runs.resources import Resources
 
@@ -42,6 +42,7 @@ def prism(resources: Resources, cluster: Cluster, keyring: Keyring) -> Iterator[
     title = f"Prism {urlsplit(cluster.url).netloc} (cluster {cluster.name})"
     memory = RefusalMemory(resources, secret.name, secret.version, urlsplit(cluster.url).netloc, title)
     with open_session(ca=keyring.text(cluster.ca), environ=resources.environ, ca_name=cluster.ca or "ca") as session:
+        lead_through(resources, session, cluster.url, cluster.relay)
         yield CarefulPrism(_client(cluster, session, credential), memory)
 
 
@@ -80,6 +81,8 @@ def citrix_hosts(
 
     places, account = [memory(place) for place in way.places], memory(way.account)
     with open_session(ca=keyring.text(way.ca), environ=resources.environ, ca_name=way.ca or "ca") as session:
+        for origin, route in way.relays.items():
+            lead_through(resources, session, origin, route)
 
         def client(origin: str, bounds: Callable[[], Limits]) -> CitrixSite:
             sign_in = CarefulSignIn(way.sign_in(session, origin), places, account)
@@ -116,7 +119,10 @@ def citrix_writer(
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """How a site is reached. ``places``: where a refusal counts; ``account``: what only one at a time signs in as."""
+    """How a site is reached.
+
+    ``places``: where a refusal counts; ``account``: what only one at a time signs in as; ``relays`` are by origin.
+    """
 
     origins: tuple[str, ...]
     title: str
@@ -125,6 +131,7 @@ class _Way:
     places: tuple[str, ...]
     account: str
     sign_in: Callable[[requests.Session, str], SignIn]
+    relays: Mapping[str, RelayRoute] = field(default_factory=dict)
 
 
 def _cloud(site: DaasSite, secret: Secret) -> _Way:
@@ -144,9 +151,6 @@ def _cloud(site: DaasSite, secret: Secret) -> _Way:
 
 
 def _on_premises(site: CvadSite, secret: Secret) -> _Way:
-    later = tuple(f"site.hosts ({each.host}).relay" for each in site.hosts if each.relay is not None)
-    if later:
-        raise NotAvailableYet(f"{'; '.join(later)}: not available yet.", features=later)
     credential = parse_windows_secret(secret.value, name=secret.name)
     return _Way(
         origins=site.origins,
@@ -157,4 +161,5 @@ def _on_premises(site: CvadSite, secret: Secret) -> _Way:
         places=tuple(urlsplit(origin).netloc for origin in site.origins),
         account="windows",
         sign_in=lambda session, at: OnPremisesSignIn(session, at, credential),
+        relays=site.relays,
     )
