@@ -10,6 +10,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from sandbox.relayed import Relayed
+
 Json = Any
 
 
@@ -156,8 +158,9 @@ class CitrixSite:
     """A Citrix site, seen as that of a DaaS customer and as one on premises. ``frozen`` makes ``/Me`` answer 530.
 
     ``kind`` is the profile's word. ``controllers`` are the Delivery Controllers by name, True for one that is up;
-    ``old`` makes them refuse ``fields`` in a list of machines. ``batch_form`` is the form of a batch item's
-    ``RelativeUrl`` that they take: ``gateway``, ``direct``, or ``none``; a DaaS customer's gateway takes its own.
+    ``relayed`` has those that stand behind the simulated Azure Relay. ``old`` makes them refuse ``fields`` in a list of
+    machines. ``batch_form`` is the form of a batch item's ``RelativeUrl`` that they take: ``gateway``, ``direct``, or
+    ``none``; a DaaS customer's gateway takes its own.
 
     ``accounts`` are further callers, secret by name: API clients of the customer, or Windows accounts. ``forbidden``
     are the operations (``moveItemsIntoZone``) for which callers lack a right, ``locked`` the ids of the machines that
@@ -181,6 +184,7 @@ class CitrixSite:
     username: str = "CORP\\svc-realign"
     password: str = field(default="", repr=False)
     controllers: dict[str, bool] = field(default_factory=lambda: {"ddc01": True})
+    relayed: dict[str, Relayed] = field(default_factory=dict)
     old: bool = False
     batch_form: str = "gateway"
     accounts: dict[str, str] = field(default_factory=dict, repr=False)

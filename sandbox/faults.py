@@ -9,6 +9,8 @@ operations (``citrix-drop=submitBatch``), or to one storage service. ``citrix-42
 ``token-expiry=item`` strikes the items of a batch, ``token-expiry=call`` what is none. ``batch-item-fail=lie`` lets the
 items say that they were done. ``job-stuck`` and ``job-lost`` may name a job's type (``job-stuck=Batch``), and
 ``job-stuck=uncancellable`` makes jobs that nobody can cancel.
+
+``relay-rogue=[ONLY:]KIND[:NUMBER]`` chooses the answer that it gives (``relay-rogue=paris:redirect:2``).
 """
 
 from __future__ import annotations
@@ -32,11 +34,20 @@ DEFAULT_CALLS: dict[str, int | None] = {
     "prism-slow": None,
     "prism-short": 1,
     "relay-down": None,
+    "relay-drop": 1,
+    "relay-silent": 1,
+    "relay-503": 2,
+    "relay-rogue": 1,
+    "relay-token": 1,
     "vault-denied": None,
     "storage-busy": 3,
 }
 MILLISECONDS = {"citrix-slow": 2_000, "prism-slow": 2_000}
 WITH_RETRY_AFTER = ("citrix-429",)
+# Faults that come in kinds; without one, the first.
+KINDS: dict[str, tuple[str, ...]] = {
+    "relay-rogue": ("redirect", "no-upgrade", "bad-accept", "subprotocol", "text", "oversized", "masked"),
+}
 
 
 class UnknownFault(ValueError):
@@ -51,7 +62,7 @@ class UnavailableFault(Exception):
 class Fault:
     """``left`` is the number of calls it still hits (None: every one), ``milliseconds`` the delay of a slow one.
 
-    ``retry_after`` is the header's value in seconds, None for none.
+    ``retry_after`` is the header's value in seconds, None for none. ``kind`` is empty where a fault has no kinds.
     """
 
     name: str
@@ -59,6 +70,7 @@ class Fault:
     left: int | None = None
     milliseconds: int = 0
     retry_after: int | None = None
+    kind: str = ""
 
 
 def parse(name: str, value: str | int | None = None) -> Fault:
@@ -66,10 +78,12 @@ def parse(name: str, value: str | int | None = None) -> Fault:
     if name not in DEFAULT_CALLS:
         raise UnknownFault(f"There is no fault {name}. Choose one of: {', '.join(sorted(DEFAULT_CALLS))}.")
     text, retry_after = _without_retry_after(name, None if value is None else str(value))
+    text, kind = _without_kind(name, text)
     only, number = _split(name, text)
     if name in MILLISECONDS:
         return Fault(name, only, None, MILLISECONDS[name] if number is None else number)
-    return Fault(name, only, DEFAULT_CALLS[name] if number is None else number, retry_after=retry_after)
+    left = DEFAULT_CALLS[name] if number is None else number
+    return Fault(name, only, left, retry_after=retry_after, kind=kind)
 
 
 def _without_retry_after(name: str, value: str | None) -> tuple[str | None, int | None]:
@@ -79,6 +93,18 @@ def _without_retry_after(name: str, value: str | None) -> tuple[str | None, int 
     if not seconds.isdecimal():
         raise UnknownFault(f"The fault {name} takes [ONLY:]NUMBER[@SECONDS] as its value, not {value!r}.")
     return text, int(seconds)
+
+
+def _without_kind(name: str, value: str | None) -> tuple[str | None, str]:
+    kinds = KINDS.get(name)
+    if kinds is None:
+        return value, ""
+    parts = [] if value is None else value.split(":")
+    named = [part for part in parts if part in kinds]
+    rest = [part for part in parts if part not in kinds]
+    if len(named) > 1 or len(rest) > 2 or (len(rest) == 2 and not named):
+        raise UnknownFault(f"The fault {name} takes [ONLY:]KIND[:NUMBER], KIND being one of: {', '.join(kinds)}.")
+    return ":".join(rest) or None, named[0] if named else kinds[0]
 
 
 def _split(name: str, value: str | None) -> tuple[str | None, int | None]:
@@ -168,6 +194,7 @@ class Faults:
         if fault is not None:
             row |= {"only": fault.only, "left": fault.left, "milliseconds": fault.milliseconds or None}
             row |= {} if fault.retry_after is None else {"retryAfter": fault.retry_after}
+            row |= {"kind": fault.kind} if fault.kind else {}
         return row
 
     def _take(self, name: str, subjects: tuple[str, ...]) -> Fault | None:

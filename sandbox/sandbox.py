@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import secrets
+import ssl
 import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
+from typing import Literal
 
 from aiohttp import web
 
@@ -24,15 +26,19 @@ from sandbox.citrix_daas import CitrixDaas
 from sandbox.faults import Fault, Faults
 from sandbox.front import Defects, Front, Origin, Simulator
 from sandbox.holds import Holds
+from sandbox.hybrid_connections import Behind, HybridConnection, HybridConnections
 from sandbox.identity import PATH, Identity
 from sandbox.prism_central import Central
 from sandbox.prism_v2 import ElementV2
+from sandbox.relay.service import RelayService
+from sandbox.relayed import Relayed
 from sandbox.scenario import Endpoints, Expected, Scenario
 from sandbox.server import Background, Server
 from sandbox.storage_proxy import StorageProxy
 from sandbox.tcp_relay import TcpRelay
 from sandbox.vault import Vault
 from sandbox.world import Prism, World
+from sandbox.world_builder import DNS_SUFFIX
 
 FAR_AWAY = "0 0 3 * * *"
 SERVICES = ("blob", "queue", "table")
@@ -40,6 +46,10 @@ NO_PROXY = (
     "The fault storage-busy cannot strike here: this sandbox reaches its storage without a proxy. "
     "Start it with storage_proxy=True, or with the fault."
 )
+
+
+Relay = TcpRelay | HybridConnection
+RelayKind = Literal["hcm", "azbridge", "tcp"]
 
 
 class DefectiveSandbox(AssertionError):
@@ -51,6 +61,9 @@ class Sandbox:
 
     With ``storage_proxy`` storage is reached through a proxy, so that ``storage-busy`` can be set at any time; without
     it that fault is refused unless it was among the first ``faults``.
+
+    ``relay`` says how every Prism and, of a site on premises, every Delivery Controller is reached, whatever the
+    scenario says: behind the simulated Azure Relay with that kind of listener, or by TCP relays alone (``tcp``).
     """
 
     def __init__(
@@ -62,14 +75,15 @@ class Sandbox:
         azurite: Azurite | None = None,
         data_directory: Path | None = None,
         storage_proxy: bool = False,
+        relay: RelayKind | None = None,
     ) -> None:
         self.scenario = scenario
         self.calls = Calls()
         self.faults = Faults()
         self.defects = Defects()
         self.holds = Holds()
-        self.relays: dict[str, TcpRelay] = {}
-        self.controller_relays: dict[str, TcpRelay] = {}
+        self.relays: dict[str, Relay] = {}
+        self.controller_relays: dict[str, Relay] = {}
         self.function_key = secrets.token_urlsafe(24)
         self.environ: dict[str, str] = {}
         self._first_faults = dict(faults or {})
@@ -77,6 +91,7 @@ class Sandbox:
         self._azurite = azurite
         self._data_directory = data_directory
         self._storage_proxy = storage_proxy
+        self._relay_kind = relay
         self._fronts: list[Front] = []
         self._urls: dict[str, str] = {}
         self._stack = ExitStack()
@@ -96,8 +111,8 @@ class Sandbox:
 
     @property
     def cvad_urls(self) -> dict[str, str]:
-        """Where the app reaches each Delivery Controller: its relay."""
-        return {name: f"https://127.0.0.1:{relay.port}" for name, relay in self.controller_relays.items()}
+        """Where the app reaches each Delivery Controller: its relay, or its name where an Azure Relay leads to it."""
+        return {name: _origin(relay) for name, relay in self.controller_relays.items()}
 
     @property
     def cvad_url(self) -> str | None:
@@ -111,8 +126,8 @@ class Sandbox:
 
     @property
     def prism_urls(self) -> dict[str, str]:
-        """Where the app reaches each Prism: its relay."""
-        return {name: f"https://127.0.0.1:{relay.port}" for name, relay in self.relays.items()}
+        """Where the app reaches each Prism: its relay, or its name where an Azure Relay leads to it."""
+        return {name: _origin(relay) for name, relay in self.relays.items()}
 
     @property
     def profile_file(self) -> Path:
@@ -160,16 +175,14 @@ class Sandbox:
         self.background = Background()
         self._stack.callback(self.background.stop)
         certificate = self._public.certificate()
+        self.identity = Identity(self.calls)
+        self._start_azure_relay(certificate)
         self._urls["citrix"] = self._simulate(CitrixDaas(self.world, self.faults), certificate).url
         for name, up in self.world.site.controllers.items():
-            controller = self._simulate(
-                DeliveryController(name, self.world, self.faults), self._corporate.certificate()
-            )
-            self.controller_relays[name] = self._relay(controller, up=up)
+            self._start_controller(name, up=up)
         for prism in self.world.prisms.values():
-            self._start_prism(prism, self._corporate.certificate())
+            self._start_prism(prism)
         self.faults.watch("relay-down", self._relays_down)
-        self.identity = Identity(self.calls)
         identity = self.serve(self.identity.app)
         self.vault = Vault(self.identity, self.faults, self.calls, self.holds)
         vault = self.serve(self.vault.app, certificate)
@@ -187,15 +200,44 @@ class Sandbox:
         self._fronts.append(front)
         return self.serve(front.app, certificate)
 
-    def _start_prism(self, prism: Prism, certificate: ServerCertificate) -> None:
+    def _start_azure_relay(self, certificate: ServerCertificate) -> None:
+        self.azure_relay = RelayService(self.identity, self.faults, self.calls)
+        port = self.serve(self.azure_relay.app, certificate).port
+        trust = ssl.create_default_context(cafile=str(self._public.ca_file))
+        namespace = f"127.0.0.1:{port}"
+        self._hybrid = HybridConnections(self.background, self.azure_relay, namespace, trust)
+
+    def _start_controller(self, name: str, *, up: bool) -> None:
+        site = self.world.site
+        relayed = self._relayed(site.relayed.get(name), forced=site.kind == "cvad")
+        behind = Behind(name, f"cvad-{name}", f"{name}.{DNS_SUFFIX}", 443)
+        origin = DeliveryController(name, self.world, self.faults)
+        self.controller_relays[name] = self._reach(origin, behind, relayed, up=up)
+
+    def _start_prism(self, prism: Prism) -> None:
         element = prism.api == "element-v2"
         origin = ElementV2(prism, self.faults) if element else Central(prism, self.faults)
-        server = self._simulate(origin, certificate)
-        self.relays[prism.name] = self._relay(server, up=prism.up)
+        behind = Behind(prism.name, f"prism-{prism.name}", f"prism-{prism.name}.{DNS_SUFFIX}", 9440)
+        self.relays[prism.name] = self._reach(origin, behind, self._relayed(prism.relayed), up=prism.up)
 
-    def _relay(self, server: Server, *, up: bool) -> TcpRelay:
-        relay = TcpRelay(self.background, server.port)
-        relay.start(cut=not up)
+    def _relayed(self, said: Relayed | None, *, forced: bool = True) -> Relayed | None:
+        """How one is reached: as the scenario says, or as all are to be, where that can be ``forced`` on it."""
+        if self._relay_kind is None or not forced:
+            return said
+        if self._relay_kind == "tcp":
+            return None
+        return Relayed(self._relay_kind, 1 if said is None else said.listeners)
+
+    def _reach(self, origin: Simulator | Origin, behind: Behind, relayed: Relayed | None, *, up: bool) -> Relay:
+        """Starts what answers, and the relay in front of it."""
+        names = () if relayed is None else (behind.host,)
+        server = self._simulate(origin, self._corporate.certificate(*names))
+        relay: Relay
+        if relayed is None:
+            relay = TcpRelay(self.background, server.port)
+            relay.start(cut=not up)
+        else:
+            relay = self._hybrid.open(behind, relayed, server.port, up=up)
         self._stack.callback(relay.stop)
         return relay
 
@@ -234,10 +276,12 @@ class Sandbox:
 
     def _profiles(self) -> str:
         folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="realign-sandbox-profiles-"))
+        ways = [*self.relays.values(), *self.controller_relays.values()]
         endpoints = Endpoints(
             citrix=self.citrix_url,
-            prism={name: ("127.0.0.1", relay.port) for name, relay in self.relays.items()},
-            controllers=tuple(("127.0.0.1", relay.port) for relay in self.controller_relays.values()),
+            prism={name: relay.place for name, relay in self.relays.items()},
+            controllers=tuple(relay.place for relay in self.controller_relays.values()),
+            routes={way.behind.host: way.route for way in ways if isinstance(way, HybridConnection)},
         )
         document = json.dumps(self.scenario.profile_document(endpoints), indent=2)
         Path(folder, f"{self.scenario.profile_name}.json").write_text(document, encoding="utf-8")
@@ -265,3 +309,8 @@ class Sandbox:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def _origin(relay: Relay) -> str:
+    host, port = relay.place
+    return f"https://{host}:{port}"

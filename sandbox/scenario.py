@@ -43,12 +43,19 @@ class Expected:
 class Endpoints:
     """Where a running sandbox answers: the Citrix origin, and host and port of the relay to each Prism.
 
-    ``controllers`` are host and port of the relay to each Delivery Controller, in their order.
+    ``controllers`` are host and port of the relay to each Delivery Controller, in their order. ``routes`` are the relay
+    parts of the profile by host, for those that stand behind the simulated Azure Relay.
     """
 
     citrix: str
     prism: Mapping[str, tuple[str, int]]
     controllers: tuple[tuple[str, int], ...] = ()
+    routes: Mapping[str, Json] = field(default_factory=dict)
+
+    def place(self, host: str, port: int) -> Json:
+        """Host, port and relay as the profile says them."""
+        route = self.routes.get(host)
+        return {"host": host, "port": port} | ({} if route is None else {"relay": route})
 
 
 @dataclass(slots=True)
@@ -78,7 +85,7 @@ class Scenario:
         clusters = []
         for prism in self.world.prisms.values():
             host, port = endpoints.prism[prism.name]
-            cluster = {"name": prism.name, "api": prism.api, "host": host, "port": port}
+            cluster = {"name": prism.name, "api": prism.api, **endpoints.place(host, port)}
             cluster |= {"credential": f"prism-{prism.name}", "ca": CA_SECRET}
             cluster |= {} if prism.prism_clusters is None else {"prismClusters": prism.prism_clusters}
             clusters.append(cluster | {"hostingConnection": prism.hosting_connection})
@@ -87,7 +94,7 @@ class Scenario:
 
     def _site(self, endpoints: Endpoints) -> Json:
         if self.world.site.kind == "cvad":
-            hosts = [{"host": host, "port": port} for host, port in endpoints.controllers]
+            hosts = [endpoints.place(host, port) for host, port in endpoints.controllers]
             return {"kind": "cvad", "hosts": hosts, "credential": f"citrix-{self.profile_name}", "ca": CA_SECRET}
         return {
             "kind": "daas",

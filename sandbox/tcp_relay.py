@@ -26,6 +26,11 @@ class TcpRelay:
         self._hold: socket.socket | None = None
         self.port = 0
 
+    @property
+    def place(self) -> tuple[str, int]:
+        """Host and port for the profile."""
+        return "127.0.0.1", self.port
+
     def start(self, *, cut: bool = False) -> None:
         """With ``cut`` the relay has a port, but refuses connections until it is restored."""
         self._hold = socket.socket()

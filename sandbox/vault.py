@@ -71,7 +71,7 @@ class Vault:
         if scheme.lower() != "bearer" or not token:
             return self._challenge("AKV10000: Request is missing a Bearer or PoP token.")
         try:
-            client = self._identity.read(token, self.resource).client_id
+            client = self._identity.read(token, self.resource, f"{self.resource}/").client_id
         except TokenRefused as error:
             return self._challenge(f"AKV10022: Invalid audience or token: {error}")
         if not request.query.get("api-version"):

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from sandbox.citrix_site import CitrixSite, SimConnection, SimMachine, Write
+from sandbox.relayed import Relayed
 
 AHV_PLUGIN_ELEMENT = "AcropolisFactory"
 MINORS = {"vmm": 2, "clustermgmt": 2, "prism": 2, "dataprotection": 2, "datapolicies": 2}
@@ -131,7 +132,8 @@ class Prism:
     whether it answers ``OPTIONS .../unversioned/info``. ``serves_v3``: the v3 API answers, too. ``prism_clusters``
     is what the profile narrows it to. ``rates`` are the v4 calls a second by operation where they are not the usual
     ones. ``select_minor`` is the lowest minor of the VM list that takes ``$select``. ``forbidden`` are the operations
-    of a Central (``v4ListRecoveryPlanJobs``) for which the account lacks a right: they answer 403.
+    of a Central (``v4ListRecoveryPlanJobs``) for which the account lacks a right: they answer 403. ``relayed`` puts it
+    behind the simulated Azure Relay.
     """
 
     name: str
@@ -150,6 +152,7 @@ class Prism:
     rates: dict[str, int] = field(default_factory=dict)
     select_minor: int = 0
     forbidden: set[str] = field(default_factory=set)
+    relayed: Relayed | None = None
 
     def vms(self) -> Iterator[tuple[NutanixCluster, SimVm]]:
         for cluster in self.clusters:

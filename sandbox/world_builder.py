@@ -14,6 +14,7 @@ from typing import Any
 
 from sandbox.citrix_site import CitrixSite, SimCatalog, SimConnection, SimGroup, SimMachine, SimZone
 from sandbox.job_builder import JobBuilder
+from sandbox.relayed import Relayed
 from sandbox.world import (
     AHV_PLUGIN_ELEMENT,
     MINORS,
@@ -89,14 +90,26 @@ class WorldBuilder:
         )
 
     def _citrix(self, entry: Json) -> None:
-        """``controllers`` is their number, or the state of each, ``up`` or ``down``."""
+        """``controllers`` is their number, or of each its state, ``up`` or ``down``, or a mapping with its relay."""
         site, controllers = self._site, entry.get("controllers", 1)
         site.batch_form = entry.get("batchForm", site.batch_form)
         site.kind, site.old = entry.get("kind", "daas"), entry.get("old", False)
         if site.kind not in ("daas", "cvad"):
             raise ScenarioError(f"Scenario {self._name}: site.kind is daas or cvad, not {site.kind}.")
         states = ["up"] * controllers if isinstance(controllers, int) else controllers
-        site.controllers = {f"ddc{number:02d}": state == "up" for number, state in enumerate(states, start=1)}
+        for number, said in enumerate(states, start=1):
+            each = {"state": said} if isinstance(said, str) else said
+            site.controllers[f"ddc{number:02d}"] = each.get("state", "up") == "up"
+            relayed = self._relayed(each)
+            if relayed is not None:
+                site.relayed[f"ddc{number:02d}"] = relayed
+
+    def _relayed(self, entry: Json) -> Relayed | None:
+        """``relay`` is the kind of listener, ``listeners`` their number."""
+        kind = entry.get("relay")
+        if kind not in (None, "hcm", "azbridge"):
+            raise ScenarioError(f"Scenario {self._name}: relay is hcm or azbridge, not {kind}.")
+        return None if kind is None else Relayed(kind, entry.get("listeners", 1))
 
     def _zone(self, entry: Json) -> SimZone:
         """The zone that a connection or a catalog names; the first that is named is the primary one."""
@@ -141,6 +154,7 @@ class WorldBuilder:
             serves_v3=entry.get("v3", True),
             prism_clusters=entry.get("prismClusters"),
             jobs=[self._jobs.build(each) for each in entry.get("jobs", [])],
+            relayed=self._relayed(entry),
         )
 
     def _domain(self, entry: Json) -> None:

@@ -36,7 +36,7 @@ def test_every_fault_of_the_design_has_a_name() -> None:
     faults = Faults()
     for name in DEFAULT_CALLS:
         faults.set(name)
-    assert len(faults.as_json()) == 15
+    assert len(faults.as_json()) == 20
 
 
 @pytest.mark.parametrize("value", ["1@soon", "1@", "0@1"])
