@@ -25,6 +25,10 @@ def parser() -> argparse.ArgumentParser:
         "--fault", action="append", default=[], metavar="NAME[=VALUE]", help="switch a fault on; may be repeated"
     )
     serve.add_argument("--port", type=int, default=0, metavar="P", help="port of the app; 0: any free one")
+    serve.add_argument(
+        "--relay", choices=("hcm", "azbridge", "tcp"), default=None,
+        help="put all of it behind the simulated Azure Relay, with this listener; tcp: nothing (default: as the story)",
+    )  # fmt: skip
     serve.add_argument("--scenario", default=None, metavar="NAME", help="the estate's story; an unknown name lists all")
 
     demo = commands.add_parser("demo", help="play a failover from drift to verified")

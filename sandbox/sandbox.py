@@ -130,6 +130,11 @@ class Sandbox:
         return {name: _origin(relay) for name, relay in self.relays.items()}
 
     @property
+    def azure_relay_url(self) -> str:
+        """The namespace of the simulated Azure Relay."""
+        return self._urls["relay"]
+
+    @property
     def profile_file(self) -> Path:
         return Path(self.environ["REALIGN_PROFILES"], f"{self.scenario.profile_name}.json")
 
@@ -202,9 +207,9 @@ class Sandbox:
 
     def _start_azure_relay(self, certificate: ServerCertificate) -> None:
         self.azure_relay = RelayService(self.identity, self.faults, self.calls)
-        port = self.serve(self.azure_relay.app, certificate).port
+        self._urls["relay"] = self.serve(self.azure_relay.app, certificate).url
         trust = ssl.create_default_context(cafile=str(self._public.ca_file))
-        namespace = f"127.0.0.1:{port}"
+        namespace = self.azure_relay_url.removeprefix("https://")
         self._hybrid = HybridConnections(self.background, self.azure_relay, namespace, trust)
 
     def _start_controller(self, name: str, *, up: bool) -> None:

@@ -105,7 +105,8 @@ def _serve(
 ) -> int:
     with ExitStack() as stack:
         # Always through the proxy: any fault may be set while it runs.
-        sandbox = Sandbox(scenario, latency=args.latency_ms / 1_000, faults=faults, storage_proxy=True)
+        latency = args.latency_ms / 1_000
+        sandbox = Sandbox(scenario, latency=latency, faults=faults, storage_proxy=True, relay=args.relay)
         stack.enter_context(sandbox)
         admin = sandbox.serve(admin_app(sandbox))
         host = HostProcess(sandbox.environ)
@@ -129,6 +130,7 @@ def _addresses(sandbox: Sandbox, app: str, admin: str) -> dict[str, object]:
         "citrix": sandbox.citrix_url,
         "cvad": sandbox.cvad_url,
         "prism": sandbox.prism_urls,
+        "relay": sandbox.azure_relay_url,
         "keyVault": sandbox.vault_url,
         "storage": sandbox.environ["AzureWebJobsStorage"],
         "admin": admin,
