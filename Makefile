@@ -6,6 +6,7 @@ LATENCY_MS ?= 20
 BIN := .venv/bin
 READY := .venv/.ready
 AZURITE := sandbox/azurite/node_modules/.ready
+HYCO := tests/relay_listener/node_modules/.ready
 CLIENTS := tests/nutanix_clients/.venv-4.0/.ready tests/nutanix_clients/.venv-4.3/.ready
 
 .PHONY: demo serve test crash chaos soak bench lint clean
@@ -16,7 +17,7 @@ demo: $(READY) $(AZURITE)
 serve: $(READY) $(AZURITE)
 	@$(BIN)/python -m sandbox serve $(ARGS)
 
-test: $(READY) $(AZURITE) $(CLIENTS)
+test: $(READY) $(AZURITE) $(HYCO) $(CLIENTS)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 # the host is killed at every step, and not only at some
@@ -54,6 +55,11 @@ $(AZURITE): sandbox/azurite/package.json sandbox/azurite/package-lock.json $(REA
 	@$(BIN)/python -m sandbox.azurite
 	@touch $@
 
+$(HYCO): tests/relay_listener/package.json tests/relay_listener/package-lock.json $(READY)
+	@echo "Setting up Microsoft's relay listener library, for the tests (once)"
+	@$(BIN)/python -m sandbox.npm tests/relay_listener
+	@touch $@
+
 tests/nutanix_clients/.venv-%/.ready: tests/nutanix_clients/requirements-%.txt $(READY)
 	@echo "Setting up Nutanix's own clients $*, for the tests (once)"
 	@$(PYTHON) -m venv $(@D)
@@ -61,4 +67,4 @@ tests/nutanix_clients/.venv-%/.ready: tests/nutanix_clients/requirements-%.txt $
 	@touch $@
 
 clean:
-	rm -rf .venv sandbox/azurite/node_modules tests/nutanix_clients/.venv-*
+	rm -rf .venv sandbox/azurite/node_modules tests/relay_listener/node_modules tests/nutanix_clients/.venv-*
