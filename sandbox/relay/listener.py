@@ -82,7 +82,10 @@ class Bridge(Protocol):
 
 
 class Listener:
-    """Runs on ``background``'s loop; ``start``, ``stop``, ``freeze`` and ``restore`` may be called from elsewhere."""
+    """Runs on ``background``'s loop; ``start``, ``stop``, ``freeze`` and ``restore`` may be called from elsewhere.
+
+    ``accepted`` counts the senders that it took in.
+    """
 
     def __init__(self, background: Background, registration: Registration, bridge: Bridge) -> None:
         self._background = background
@@ -94,6 +97,7 @@ class Listener:
         self._going = asyncio.Event()
         self._going.set()
         self._deaf = False
+        self.accepted = 0
 
     def start(self) -> None:
         """Returns when the listener is registered. Raises ``TimeoutError`` where the relay does not take it."""
@@ -172,6 +176,7 @@ class Listener:
         with contextlib.suppress(ClientError, OSError, TimeoutError):
             # autoclose would answer the sender's Close before the target has said all.
             ws = await session.ws_connect(url, autoclose=False, max_msg_size=0, compress=0)
+            self.accepted += 1
             with contextlib.suppress(ConnectionError):
                 await self._bridge.carry(ws, self._going)
             await ws.close()

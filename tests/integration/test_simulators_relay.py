@@ -20,7 +20,7 @@ from sandbox.hybrid_connections import LISTENER, SENDER
 from sandbox.relay import sas
 from sandbox.relay.entity import Right
 from sandbox.world import stable_uuid
-from tests.integration.relay_bench import PATH, Bench
+from tests.integration.relay_bench import PATH, Bench, comes_true
 from tests.integration.relay_sender import AUDIENCE, open_sender
 
 CONNECT = "{http://schemas.microsoft.com/netservices/2010/10/servicebus/connect}"
@@ -199,12 +199,14 @@ def test_more_connections_than_the_namespace_has_are_refused(bench: Bench) -> No
     bench.service.most_connections = 1
 
     async def two() -> int:
-        async with open_sender(bench.namespace):
+        async with open_sender(bench.namespace) as ws:
             with pytest.raises(InvalidStatus) as refused:
                 await open_sender(bench.namespace)
+            ws.transport.abort()
             return refused.value.response.status_code
 
     assert asyncio.run(two()) == 503
+    assert comes_true(lambda: not bench.service.tunnels(PATH))
     assert echo(bench) == b"ping"
 
 
