@@ -23,6 +23,7 @@ from rich.table import Table
 
 from sandbox.azurite import AzuriteError
 from sandbox.host_process import ROOT, HostError, HostProcess
+from sandbox.hybrid_connections import HybridConnection
 from sandbox.sandbox import DefectiveSandbox, Sandbox
 from sandbox.scenario import Expected, Scenario, load
 
@@ -30,6 +31,7 @@ SCENARIO = "activation-old-cluster-dead"
 FOLDER = ROOT / ".demo"
 RUN_SECONDS = 120.0
 LATENCY_SECONDS = 0.15  # so that the progress can be seen
+LISTENERS = {"hcm": "Hybrid Connection Manager", "azbridge": "azbridge"}
 AT_WORK = ("queued", "planning", "applying", "rolling-back")
 
 _STYLES = {"remap": "green", "aligned": "dim", "excluded": "dim", "unknown": "yellow"}
@@ -64,11 +66,12 @@ def _play(console: Console, scenario: Scenario, port: int) -> None:
     storage = FOLDER / "storage"
     shutil.rmtree(storage, ignore_errors=True)
     storage.mkdir(parents=True)
-    with console.status("Starting Azurite, Key Vault, Citrix, two Prisms and the function host ..."):
+    with console.status("Starting Azurite, Key Vault, Citrix, two Prisms, an Azure Relay and the function host ..."):
         sandbox = Sandbox(scenario, latency=LATENCY_SECONDS, data_directory=storage)
         sandbox.start()
     try:
         with HostProcess(sandbox.environ, port=port) as host:
+            _ways(console, sandbox)
             operator = _Client(host.url, "Olive Operator", "Realign.Operator")
             approver = _Client(host.url, "Ada Approver", "Realign.Approver")
             path = f"/api/profiles/{scenario.profile_name}/runs"
@@ -203,6 +206,18 @@ def _story(console: Console, client: _Client, run: Json) -> None:
         console.print(
             f"  {event['at'][11:19]}  {event['actor']:<16} {event['action']:<20} {event['detail']}", markup=False
         )
+
+
+def _ways(console: Console, sandbox: Sandbox) -> None:
+    """How the app comes to what stands on premises."""
+    for name, relay in sandbox.relays.items():
+        if isinstance(relay, HybridConnection):
+            listener = LISTENERS[relay.route["listener"]]
+            console.print(
+                f"Prism [b]{name}[/b] has no open port: Realign reaches {relay.behind.target} through the Azure Relay "
+                f"hybrid connection [b]{relay.entity.path}[/b], where a simulated {listener} listens."
+            )
+    console.print()
 
 
 def _show(console: Console, run: Json, findings: list[Json]) -> None:

@@ -116,10 +116,10 @@ class Tls:
             received += await self._step(lambda: self._tls.read(65536))
         head, _, body = received.decode("latin-1").partition("\r\n\r\n")
         length = next(int(line.split(":")[1]) for line in head.split("\r\n") if line.lower().startswith("content-le"))
-        data = body.encode("latin-1")
+        data = bytearray(body.encode("latin-1"))
         while len(data) < length:
             data += await self._step(lambda: self._tls.read(65536))
-        return data
+        return bytes(data)
 
     async def say_goodbye(self) -> None:
         """``close_notify``; nobody waits for the answer."""

@@ -201,7 +201,7 @@ def test_an_unnamed_pending_vm_has_little_more_than_its_state(central: PrismCall
 def test_a_dead_prism_refuses_connections_and_an_untrusted_authority_is_no_way_in(
     sandbox_for: Start, prism_of: PrismOf
 ) -> None:
-    sandbox = sandbox_for("activation-old-cluster-dead")
+    sandbox = sandbox_for("activation-old-cluster-dead", relay="tcp")
     with pytest.raises(requests.ConnectionError):
         prism_of(sandbox, "paris").get(f"{V2}/cluster")
     alive = prism_of(sandbox, "amsterdam")
