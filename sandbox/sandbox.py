@@ -14,31 +14,25 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
 
 from aiohttp import web
 
 from sandbox.azurite import Azurite
 from sandbox.calls import Calls
 from sandbox.certificates import CertificateAuthority, ServerCertificate
-from sandbox.citrix_cvad import DeliveryController
 from sandbox.citrix_daas import CitrixDaas
-from sandbox.faults import Fault, Faults
+from sandbox.faults import Faults
 from sandbox.front import Defects, Front, Origin, Simulator
 from sandbox.holds import Holds
-from sandbox.hybrid_connections import Behind, HybridConnection, HybridConnections
+from sandbox.hybrid_connections import HybridConnections
 from sandbox.identity import PATH, Identity
-from sandbox.prism_central import Central
-from sandbox.prism_v2 import ElementV2
+from sandbox.premises import Premises, Relay, RelayKind
 from sandbox.relay.service import RelayService
-from sandbox.relayed import Relayed
 from sandbox.scenario import Endpoints, Expected, Scenario
 from sandbox.server import Background, Server
 from sandbox.storage_proxy import StorageProxy
-from sandbox.tcp_relay import TcpRelay
 from sandbox.vault import Vault
-from sandbox.world import Prism, World
-from sandbox.world_builder import DNS_SUFFIX
+from sandbox.world import World
 
 FAR_AWAY = "0 0 3 * * *"
 SERVICES = ("blob", "queue", "table")
@@ -46,10 +40,6 @@ NO_PROXY = (
     "The fault storage-busy cannot strike here: this sandbox reaches its storage without a proxy. "
     "Start it with storage_proxy=True, or with the fault."
 )
-
-
-Relay = TcpRelay | HybridConnection
-RelayKind = Literal["hcm", "azbridge", "tcp"]
 
 
 class DefectiveSandbox(AssertionError):
@@ -82,8 +72,6 @@ class Sandbox:
         self.faults = Faults()
         self.defects = Defects()
         self.holds = Holds()
-        self.relays: dict[str, Relay] = {}
-        self.controller_relays: dict[str, Relay] = {}
         self.function_key = secrets.token_urlsafe(24)
         self.environ: dict[str, str] = {}
         self._first_faults = dict(faults or {})
@@ -104,6 +92,16 @@ class Sandbox:
     def expected(self) -> Mapping[str, Expected]:
         """The right finding by machine id."""
         return self.scenario.expected
+
+    @property
+    def relays(self) -> dict[str, Relay]:
+        """The way to each Prism."""
+        return self._premises.relays
+
+    @property
+    def controller_relays(self) -> dict[str, Relay]:
+        """The way to each Delivery Controller."""
+        return self._premises.controller_relays
 
     @property
     def citrix_url(self) -> str:
@@ -183,11 +181,7 @@ class Sandbox:
         self.identity = Identity(self.calls)
         self._start_azure_relay(certificate)
         self._urls["citrix"] = self._simulate(CitrixDaas(self.world, self.faults), certificate).url
-        for name, up in self.world.site.controllers.items():
-            self._start_controller(name, up=up)
-        for prism in self.world.prisms.values():
-            self._start_prism(prism)
-        self.faults.watch("relay-down", self._relays_down)
+        self._start_premises()
         identity = self.serve(self.identity.app)
         self.vault = Vault(self.identity, self.faults, self.calls, self.holds)
         vault = self.serve(self.vault.app, certificate)
@@ -212,53 +206,16 @@ class Sandbox:
         namespace = self.azure_relay_url.removeprefix("https://")
         self._hybrid = HybridConnections(self.background, self.azure_relay, namespace, trust)
 
-    def _start_controller(self, name: str, *, up: bool) -> None:
-        site = self.world.site
-        relayed = self._relayed(site.relayed.get(name), forced=site.kind == "cvad")
-        behind = Behind(name, f"cvad-{name}", f"{name}.{DNS_SUFFIX}", 443)
-        origin = DeliveryController(name, self.world, self.faults)
-        self.controller_relays[name] = self._reach(origin, behind, relayed, up=up)
+    def _start_premises(self) -> None:
+        def simulate(origin: Simulator | Origin, names: tuple[str, ...]) -> Server:
+            return self._simulate(origin, self._corporate.certificate(*names))
 
-    def _start_prism(self, prism: Prism) -> None:
-        element = prism.api == "element-v2"
-        origin = ElementV2(prism, self.faults) if element else Central(prism, self.faults)
-        behind = Behind(prism.name, f"prism-{prism.name}", f"prism-{prism.name}.{DNS_SUFFIX}", 9440)
-        self.relays[prism.name] = self._reach(origin, behind, self._relayed(prism.relayed), up=prism.up)
-
-    def _relayed(self, said: Relayed | None, *, forced: bool = True) -> Relayed | None:
-        """How one is reached: as the scenario says, or as all are to be, where that can be ``forced`` on it."""
-        if self._relay_kind is None or not forced:
-            return said
-        if self._relay_kind == "tcp":
-            return None
-        return Relayed(self._relay_kind, 1 if said is None else said.listeners)
-
-    def _reach(self, origin: Simulator | Origin, behind: Behind, relayed: Relayed | None, *, up: bool) -> Relay:
-        """Starts what answers, and the relay in front of it."""
-        names = () if relayed is None else (behind.host,)
-        server = self._simulate(origin, self._corporate.certificate(*names))
-        relay: Relay
-        if relayed is None:
-            relay = TcpRelay(self.background, server.port)
-            relay.start(cut=not up)
-        else:
-            relay = self._hybrid.open(behind, relayed, server.port, up=up)
-        self._stack.callback(relay.stop)
-        return relay
-
-    def _relays_down(self, fault: Fault | None) -> None:
-        """A site in the cloud has no relay, so without a name the fault strikes controllers of a site on premises."""
-        site = self.world.site
-        prisms = [(name, relay, self.world.prisms[name].up, True) for name, relay in self.relays.items()]
-        controllers = [
-            (name, relay, site.controllers[name], site.kind == "cvad") for name, relay in self.controller_relays.items()
-        ]
-        for name, relay, up, unnamed in [*prisms, *controllers]:
-            if fault is not None and (fault.only == name or (fault.only is None and unnamed)):
-                relay.cut()
-                self.faults.record("relay-down")
-            elif up:
-                relay.restore()
+        self._premises = Premises(self.world, self.faults, self.background, self._relay_kind)
+        try:
+            self._premises.start(simulate, self._hybrid)
+        finally:
+            # So that it ends before what it leads to.
+            self._stack.callback(self._premises.stop)
 
     def _storage(self) -> str:
         azurite = self._azurite
@@ -281,12 +238,11 @@ class Sandbox:
 
     def _profiles(self) -> str:
         folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="realign-sandbox-profiles-"))
-        ways = [*self.relays.values(), *self.controller_relays.values()]
         endpoints = Endpoints(
             citrix=self.citrix_url,
             prism={name: relay.place for name, relay in self.relays.items()},
             controllers=tuple(relay.place for relay in self.controller_relays.values()),
-            routes={way.behind.host: way.route for way in ways if isinstance(way, HybridConnection)},
+            routes={way.behind.host: way.route for way in self._premises.behind_azure()},
         )
         document = json.dumps(self.scenario.profile_document(endpoints), indent=2)
         Path(folder, f"{self.scenario.profile_name}.json").write_text(document, encoding="utf-8")

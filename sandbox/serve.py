@@ -44,6 +44,9 @@ def main(args: argparse.Namespace) -> int:
         return 2
     try:
         return _serve(args, scenario, faults, stop)
+    except UnavailableFault as error:
+        print(error, file=sys.stderr)
+        return 2
     except (AzuriteError, HostError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -32,7 +32,7 @@ class Refused(Exception):
 
     def answer(self, namespace: str, path: str, tracking_id: str | None) -> web.Response:
         """As the service says it: the caller's correlation id begins the tracking id."""
-        return web.Response(status=self.status, reason=self.text + _trailer(namespace, path, tracking_id))
+        return web.Response(status=self.status, reason=_plain(self.text) + _trailer(namespace, path, tracking_id))
 
 
 def detail(refused: Refused, namespace: str, path: str) -> web.Response:

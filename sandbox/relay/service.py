@@ -206,8 +206,8 @@ class RelayService:
             raise Refused(GONE, "Gone")
         status = request.query.get("sb-hc-statusCode", "")
         if status:
-            description = request.query.get("sb-hc-statusDescription", "")
-            waiting.refuse(Refused(int(status) if status.isdecimal() else 400, " ".join(description.split())))
+            known = status.isdecimal() and 400 <= int(status) <= 599
+            waiting.refuse(Refused(int(status) if known else 400, request.query.get("sb-hc-statusDescription", "")))
             raise Refused(GONE, "Gone")
         ws = self._websocket()
         await ws.prepare(request)

@@ -13,7 +13,7 @@ import yaml
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
-from sandbox.faults import KINDS, UnknownFault, parse
+from sandbox.faults import KINDS, UnavailableFault, UnknownFault, parse
 from sandbox.sandbox import Sandbox
 from sandbox.scenario import load
 from sandbox.world_builder import ScenarioError, WorldBuilder
@@ -269,6 +269,13 @@ def test_relay_down_takes_the_listeners_and_what_is_open(sandbox_for: Start) -> 
     sandbox.faults.clear("relay-down")
     assert asyncio.run(listed(sandbox, "paris")) == has(sandbox, "paris")
     assert sandbox.faults.fired("relay-down") == 1
+
+
+@pytest.mark.parametrize("fault", ["relay-drop", "relay-silent", "relay-503", "relay-rogue", "relay-token"])
+def test_a_fault_of_the_relay_is_refused_where_nothing_stands_behind_it(sandbox_for: Start, fault: str) -> None:
+    sandbox = sandbox_for("planned-migration")
+    with pytest.raises(UnavailableFault, match="Azure Relay"):
+        sandbox.faults.set(fault)
 
 
 STORY = """

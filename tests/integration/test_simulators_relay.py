@@ -312,20 +312,23 @@ def test_a_listener_learns_of_a_sender_and_gets_its_101_after_the_rendezvous(alo
     asyncio.run(meet())
 
 
-def test_a_listener_that_rejects_chooses_what_the_sender_is_told(alone: Bench) -> None:
+@pytest.mark.parametrize(("said", "told"), [("503", 503), ("200", 400), ("soon", 400)])
+def test_a_listener_that_rejects_chooses_what_the_sender_is_told(alone: Bench, said: str, told: int) -> None:
+    description = "sb-hc-statusDescription=come%20back%20later"
+
     async def reject() -> tuple[int, int, str]:
         async with listening(alone) as control:
             sender = asyncio.ensure_future(open_sender(alone.namespace).__aenter__())
             address = (await accepted(control))["address"]
             with pytest.raises(InvalidStatus) as gone:
-                await rendezvous(alone, address, "&sb-hc-statusCode=503&sb-hc-statusDescription=come%20back%20later")
-            with pytest.raises(InvalidStatus) as told:
+                await rendezvous(alone, address, f"&sb-hc-statusCode={said}&{description}")
+            with pytest.raises(InvalidStatus) as refused:
                 await sender
-        response = told.value.response
+        response = refused.value.response
         return gone.value.response.status_code, response.status_code, response.reason_phrase
 
     gone, status, reason = asyncio.run(reject())
-    assert (gone, status, reason.startswith("come back later")) == (410, 503, True)
+    assert (gone, status, reason.startswith("come back later")) == (410, told, True)
 
 
 def test_a_rendezvous_that_comes_too_late_finds_nobody(alone: Bench) -> None:

@@ -89,6 +89,17 @@ def test_serve_says_where_everything_is_and_ends_with_ctrl_c(serve: Callable[...
     assert open_ports(served.ports()) == []
 
 
+def test_serve_puts_all_of_it_behind_the_relay_where_it_is_told_to(serve: Callable[..., Served]) -> None:
+    served = serve("--scenario", "healthy", "--relay", "azbridge", "--fault", "relay-drop=paris:2")
+    where, session = served.where, served.session
+    assert where["prism"]["paris"] == "https://prism-paris.corp.example:9440"
+    entity = session.get(f"{where['relay']}/prism-paris?api-version=2016-07", timeout=20)
+    assert (entity.status_code, "MissingToken" in entity.text) == (401, True)
+    session.headers["X-Sandbox-User"] = "riley"
+    profile = session.get(f"{where['app']}/api/profiles/{where['profile']}", timeout=30).json()
+    assert "azbridge" in json.dumps(profile)
+
+
 def test_the_admin_route_sets_and_clears_faults_and_shows_calls(serve: Callable[..., Served]) -> None:
     served = serve("--scenario", "healthy")
     admin, session = served.where["admin"], served.session
@@ -139,6 +150,7 @@ def test_a_killed_serve_leaves_nothing_running(serve: Callable[..., Served]) -> 
         pytest.param(["--fault", "job-lost=0"], "takes", id="no-such-value"),
         pytest.param(["--fault", "nonsense"], "citrix-429", id="no-such-fault"),
         pytest.param(["--scenario", "nonsense"], "planned-migration", id="no-such-scenario"),
+        pytest.param(["--scenario", "healthy", "--fault", "relay-drop"], "Azure Relay", id="nothing-to-strike"),
     ],
 )
 def test_serve_refuses_wrong_arguments_at_once(arguments: list[str], text: str) -> None:
