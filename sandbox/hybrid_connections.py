@@ -42,15 +42,23 @@ class Behind:
 class HybridConnection:
     """One entity with its listeners. It is cut and restored as a TCP relay is.
 
-    ``target_port`` is where the listeners find, on loopback, what is ``behind``; ``route`` the relay part of a profile.
+    ``names`` tell the listeners where they find what is ``behind``: at ``target_port`` of loopback. ``route`` is the
+    relay part of a profile.
     """
 
     def __init__(
-        self, entity: Entity, behind: Behind, listeners: Sequence[Listener], target_port: int, route: Json
+        self,
+        entity: Entity,
+        behind: Behind,
+        listeners: Sequence[Listener],
+        names: Names,
+        target_port: int,
+        route: Json,
     ) -> None:
         self.entity = entity
         self.behind = behind
         self.listeners = tuple(listeners)
+        self.names = names
         self.target_port = target_port
         self.route = route
 
@@ -91,14 +99,14 @@ class HybridConnections:
         entity = Entity(behind.path, behind.name, metadata, {key.name: key for key in keys})
         self._service.add(entity)
         registration = Registration(self._namespace, behind.path, keys[1], self._trust)
-        listeners = [self._listener(behind, relayed, registration, port) for _ in range(relayed.listeners)]
-        made = HybridConnection(entity, behind, listeners, port, self._route(behind, relayed))
+        names = Names({behind.target: ("127.0.0.1", port)})
+        listeners = [self._listener(behind, relayed, registration, names) for _ in range(relayed.listeners)]
+        made = HybridConnection(entity, behind, listeners, names, port, self._route(behind, relayed))
         if up:
             made.restore()
         return made
 
-    def _listener(self, behind: Behind, relayed: Relayed, registration: Registration, port: int) -> Listener:
-        names = Names({behind.target: ("127.0.0.1", port)})
+    def _listener(self, behind: Behind, relayed: Relayed, registration: Registration, names: Names) -> Listener:
         if relayed.kind == "hcm":
             return HcmListener(self._background, registration, names)
         return AzbridgeListener(self._background, registration, names, {str(behind.port): behind.target})

@@ -54,6 +54,7 @@ class Sandbox:
 
     ``relay`` says how every Prism and, of a site on premises, every Delivery Controller is reached, whatever the
     scenario says: behind the simulated Azure Relay with that kind of listener, or by TCP relays alone (``tcp``).
+    ``judged``: every answer is checked against its contract, which costs the simulators half of their time.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Sandbox:
         data_directory: Path | None = None,
         storage_proxy: bool = False,
         relay: RelayKind | None = None,
+        judged: bool = True,
     ) -> None:
         self.scenario = scenario
         self.calls = Calls()
@@ -80,6 +82,7 @@ class Sandbox:
         self._data_directory = data_directory
         self._storage_proxy = storage_proxy
         self._relay_kind = relay
+        self._judged = judged
         self._fronts: list[Front] = []
         self._urls: dict[str, str] = {}
         self._stack = ExitStack()
@@ -195,7 +198,7 @@ class Sandbox:
         self.environ = self._environ(identity.url + PATH, self._storage(), self._profiles())
 
     def _simulate(self, simulator: Simulator | Origin, certificate: ServerCertificate) -> Server:
-        front = Front(simulator, self.calls, self.defects, self._latency, self.holds)
+        front = Front(simulator, self.calls, self.defects, self._latency, self.holds, judged=self._judged)
         self._fronts.append(front)
         return self.serve(front.app, certificate)
 

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import quote
+from weakref import WeakSet
 
 from aiohttp import ClientError, ClientSession, ClientWebSocketResponse, TCPConnector, WSMsgType
 from yarl import URL
@@ -62,13 +63,26 @@ class Names:
 
     def __init__(self, addresses: Mapping[str, Address]) -> None:
         self._addresses = dict(addresses)
+        self._dialled: WeakSet[asyncio.StreamWriter] = WeakSet()
+
+    @property
+    def connections(self) -> int:
+        """How many connections to targets are open."""
+        return sum(not writer.transport.is_closing() for writer in list(self._dialled))
+
+    def forget(self) -> None:
+        """Nothing resolves any more."""
+        self._addresses.clear()
 
     async def dial(self, target: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Raises ``OSError`` where the name does not resolve or nobody answers."""
         address = self._addresses.get(target.lower())
         if address is None:
             raise OSError(f"{target} does not resolve")
-        return await asyncio.wait_for(asyncio.open_connection(*address), DIAL_SECONDS)
+        async with asyncio.timeout(DIAL_SECONDS):  # wait_for may lose a connection that is made as it is cancelled
+            reader, writer = await asyncio.open_connection(*address)
+        self._dialled.add(writer)
+        return reader, writer
 
 
 class Bridge(Protocol):

@@ -77,6 +77,9 @@ class RelayService:
         for listener in list(place.listeners):
             await listener.close(GOING_AWAY)
 
+    def entity(self, path: str) -> Entity:
+        return self._places[path.lower()].entity
+
     def listeners(self, path: str) -> int:
         return len(self._places[path.lower()].listeners)
 
