@@ -23,7 +23,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 
 from shared.call_failure import excerpt
-from shared.relay.handshake import LARGEST_MESSAGE, opened
+from shared.relay.handshake import LARGEST_MESSAGE, PREAMBLE_SECONDS, opened
 from shared.relay.hybrid_connection import HybridConnection
 from shared.relay.refusal import Observed, TokenRefused, not_accepted
 from shared.relay.token import RelayToken
@@ -87,7 +87,7 @@ class Tunnels:
     def _open(self, way: Way, token: str, seconds: float) -> Tunnel:
         made = self._submit(self._opened(way, token, seconds))
         try:
-            return made.result(seconds + GRACE)
+            return made.result(seconds + PREAMBLE_SECONDS + GRACE)
         except TimeoutError:
             made.cancel()
             raise not_accepted(way.place, seconds) from None

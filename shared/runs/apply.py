@@ -42,6 +42,7 @@ from shared.runs.writing.written import WrittenConnections
 
 SEND_SECONDS = 300.0  # from the step's beginning: a step may work for ten minutes, and what was sent is followed
 LEAST_SEND_SECONDS = 45.0
+TELL_EVERY = 1.0  # seconds between two notes of the progress
 
 _THROUGH = frozenset({RemapState.APPLIED, RemapState.VERIFIED, RemapState.FAILED, RemapState.SUPERSEDED})
 
@@ -92,6 +93,7 @@ class _Applying:
         self._row_guard = threading.Lock()
         self._sent_before: dict[MachineId, bool] = {}
         self._followed = 0
+        self._told_at = -TELL_EVERY
 
     def written(self, site: Site, going: Mapping[MachineId, Hosting]) -> bool:
         """Write what is ``going``, and read back all that is not settled yet; true where another pass has to go on."""
@@ -177,7 +179,10 @@ class _Applying:
         # what Citrix reports is no state of a remap yet: the read-back, which comes soon, settles all of them at once
         with self._row_guard:
             self._followed += sum(outcome.told is not Told.KEPT for outcome in outcomes.values())
-            self.record.write(progress=self._progress(), states=self.rows.counts())
+            now = time.monotonic()
+            if now - self._told_at >= TELL_EVERY:
+                self._told_at = now
+                self.record.write(progress=self._progress(), states=self.rows.counts())
 
     def _tell(self, what: Mapping[MachineId, tuple[RemapState, str]]) -> None:
         tell_machines(self.resources, self.record.run.id, what)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from shared.citrix.site import read_site
@@ -106,7 +107,10 @@ class Preparing:
         run, policy = self.record.run, self.profile.policy
         automatic = run.approved_by == SERVICE.name
         approved = self.rows().of({RemapState.APPROVED}, self.selected)
-        verdicts = recheck(approved, site, plan, automatic=automatic, least=policy.least_confidence, readings=readings)
+        with ThreadPoolExecutor(1, thread_name_prefix="connections") as aside:
+            connections = aside.submit(self._connections, {remap.after.connection_id for remap in approved})
+            least = policy.least_confidence
+            verdicts = recheck(approved, site, plan, automatic=automatic, least=least, readings=readings)
         self._wait_for_silent(plan, verdicts, readings)
         late = {m: Verdict(Action.FAILED, f"{stuck[m]} It was not sent.") for m in verdicts if m in stuck}
         verdicts |= late
@@ -116,7 +120,7 @@ class Preparing:
             told = [Event(now, SERVICE.name, "guard", f"{guard.name}: {guard.explanation}") for guard in plan.guards]
             self.resources.events.append_all(run.id, told)
             verdicts = {m: Verdict(Action.ASK) if v.action is Action.GO else v for m, v in verdicts.items()}
-        verdicts = self._with_good_connections(verdicts)
+        verdicts = self._with_good_connections(verdicts, connections.result())
         verdicts |= held(verdicts, site.machines)
         self._leave({m: v for m, v in verdicts.items() if v.action is not Action.GO})
         return {m: v.hosting for m, v in verdicts.items() if v.action is Action.GO and v.hosting is not None}
@@ -137,12 +141,15 @@ class Preparing:
             text = f"{len(waits)} approved machines could not be looked at again. {waits[0].explanation}"
             raise PrismError(text, kind="unreachable", retryable=True)
 
-    def _with_good_connections(self, verdicts: Mapping[MachineId, Verdict]) -> dict[MachineId, Verdict]:
-        """Right before the first write: a connection may have changed while everything else was read."""
-        going = [m for m, v in verdicts.items() if v.action is Action.GO]
-        ids = {hosting.connection_id for m in going if (hosting := verdicts[m].hosting) is not None}
+    def _connections(self, ids: Iterable[str | None]) -> Connections:
+        """As they are right before the first write: one may have changed while everything else was read."""
         found = (self.writer.hosting_connection(each) for each in sorted(filter(None, ids)))
-        now = Connections(connection for connection in found if connection is not None)
+        return Connections(connection for connection in found if connection is not None)
+
+    def _with_good_connections(
+        self, verdicts: Mapping[MachineId, Verdict], now: Connections
+    ) -> dict[MachineId, Verdict]:
+        going = [m for m, v in verdicts.items() if v.action is Action.GO]
         return dict(verdicts) | {machine: destination(self.rows()[machine].after, now) for machine in going}
 
     def _leave(self, verdicts: Mapping[MachineId, Verdict]) -> None:

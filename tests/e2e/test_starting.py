@@ -231,8 +231,6 @@ def one_cluster(app: App, **changes: Any) -> Json:
     return {"clusters": [{**first, **changes}, *others]}
 
 
-
-
 def test_mode_auto_is_the_policys_or_an_approvers(app: App) -> None:
     profile = app.add_profile("auto-disaster", policy={"dr": {"mode": "auto"}})
     with locked(app, profile):
