@@ -48,17 +48,18 @@ class HybridConnection:
 
     def __init__(
         self,
-        background: Background,
-        service: RelayService,
+        entity: Entity,
         behind: Behind,
         listeners: Sequence[Listener],
         names: Names,
+        target_port: int,
         route: Json,
     ) -> None:
         self.entity = entity
         self.behind = behind
         self.listeners = tuple(listeners)
         self.names = names
+        self.target_port = target_port
         self.route = route
 
     @property
@@ -100,7 +101,7 @@ class HybridConnections:
         registration = Registration(self._namespace, behind.path, keys[1], self._trust)
         names = Names({behind.target: ("127.0.0.1", port)})
         listeners = [self._listener(behind, relayed, registration, names) for _ in range(relayed.listeners)]
-        made = HybridConnection(self._background, self._service, behind, listeners, names, self._route(behind, relayed))
+        made = HybridConnection(entity, behind, listeners, names, port, self._route(behind, relayed))
         if up:
             made.restore()
         return made
