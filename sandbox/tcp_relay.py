@@ -19,7 +19,7 @@ class TcpRelay:
 
     def __init__(self, background: Background, target_port: int) -> None:
         self._background = background
-        self._target_port = target_port
+        self.target_port = target_port
         self._server: asyncio.Server | None = None
         self._pipes: set[asyncio.StreamWriter] = set()
         # Bound and never listening: while the relay is cut nobody else gets its port, and connecting is refused.
@@ -79,7 +79,7 @@ class TcpRelay:
             return
         self._pipes.add(writer)
         try:
-            there, out = await asyncio.open_connection("127.0.0.1", self._target_port)
+            there, out = await asyncio.open_connection("127.0.0.1", self.target_port)
         except OSError:
             self._drop(writer)
             return

@@ -118,7 +118,7 @@ async def _pump(connection: ClientConnection, far: socket.socket, tunnel: Tunnel
     inward = asyncio.create_task(_inward(connection, far, tunnel.observed))
     try:
         await asyncio.wait((outward, inward), return_when=asyncio.FIRST_COMPLETED)
-        lost = inward.done()
+        lost = not outward.done()
         await connection.close()
         outward.cancel()
         await asyncio.wait((outward, inward))

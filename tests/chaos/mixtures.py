@@ -10,18 +10,21 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 from sandbox.scenario import Scenario
 
 SEEDS = 200
 # chosen so that every fault strikes at least once over them
-SHORT = (3, 4, 15, 31, 40, 47, 50, 56, 69, 70, 73, 78)
+SHORT = (5, 15, 18, 22, 39, 45, 60, 101, 104, 118, 140, 161)
 
 DAAS = (
     "planned-migration", "activation-old-cluster-dead", "failback", "partial-failover", "central-v3",
     "recovery-plan-central-v4", "element-and-central", "failback-central", "cluster-split",
 )  # fmt: skip
 CVAD = "cvad-activation"
+Listener = Literal["hcm", "azbridge"]
+RELAYS: tuple[Listener | None, ...] = (None, "hcm", "azbridge")
 
 
 class Moment(StrEnum):
@@ -42,11 +45,14 @@ class Strike:
 
 @dataclass(frozen=True)
 class Mixture:
-    """``batch_size``: machines of the first batches. The times are seconds."""
+    """``relay`` is the kind of listener where all is behind an Azure Relay; ``batch_size``: machines of the first
+    batches. The times are seconds.
+    """
 
     seed: int
     scenario: str
     mode: str
+    relay: Listener | None
     strikes: tuple[Strike, ...]
     roll_back: bool
     batch_size: int
@@ -61,6 +67,11 @@ class Mixture:
         return tuple(strike.fault for strike in self.strikes)
 
 
+def relay_of(seed: int) -> Listener | None:
+    """Each kind of listener in a third of the seeds, over all scenarios."""
+    return RELAYS[seed % len(RELAYS)]
+
+
 def scenario_of(seed: int) -> str:
     return CVAD if seed % 5 == 0 else DAAS[seed % len(DAAS)]
 
@@ -71,7 +82,10 @@ def mixture_of(seed: int, scenario: Scenario) -> Mixture:
     cvad = scenario.world.site.kind == "cvad"
     form = drawn.choice(("gateway", "direct", "none")) if cvad else "gateway"
     roll_back = drawn.random() < 0.4
+    relay = relay_of(seed)
     options = _options(drawn, scenario, form)
+    if relay is not None:
+        options |= _relay_options(drawn, scenario)
     # each seed leads with another fault, so that all of them come in any 15 seeds in a row
     lead = sorted(options)[seed % len(options)]
     others = drawn.sample([name for name in sorted(options) if name != lead], drawn.choice((0, 1, 1, 2, 2, 3)))
@@ -79,6 +93,7 @@ def mixture_of(seed: int, scenario: Scenario) -> Mixture:
         seed=seed,
         scenario=scenario.name,
         mode="auto" if drawn.random() < 0.25 else "review",
+        relay=relay,
         strikes=tuple(_strike(drawn, name, options[name], roll_back=roll_back) for name in (lead, *others)),
         roll_back=roll_back,
         batch_size=drawn.choice((3, 5, 50)),
@@ -143,6 +158,26 @@ def _options(drawn: random.Random, scenario: Scenario, form: str) -> dict[str, O
         found["job-stuck"] = {Moment.APPLY: ("Batch", "uncancellable"), Moment.BACK: ("Batch",)}
         found["job-lost"] = {Moment.APPLY: ("Batch:1", "Batch:2"), Moment.BACK: ("Batch:1",)}
     return found
+
+
+def _relay_options(drawn: random.Random, scenario: Scenario) -> dict[str, Option]:
+    """What goes wrong on the way through a relay, to a Prism or to the controller that is left."""
+    site, prisms = scenario.world.site, scenario.world.prisms.values()
+    ends = [prism.name for prism in prisms if prism.up]
+    if site.kind == "cvad":
+        ends += [name for name, up in site.controllers.items() if up]
+    end = drawn.choice(ends)
+
+    def both(*values: str) -> Option:
+        return {Moment.PLAN: values, Moment.APPLY: values}
+
+    return {
+        "relay-drop": both(f"{end}:1", f"{end}:2"),
+        "relay-silent": both(f"{end}:1"),
+        "relay-503": both(f"{end}:1", f"{end}:3"),
+        "relay-rogue": both(f"{end}:redirect", f"{end}:text", f"{end}:oversized", f"{end}:bad-accept"),
+        "relay-token": both(f"{end}:1"),
+    }
 
 
 def _strike(drawn: random.Random, fault: str, option: Option, *, roll_back: bool) -> Strike:

@@ -16,6 +16,7 @@ import pytest
 from azure.storage.queue import QueueClient, TextBase64DecodePolicy
 
 import shared.http
+import shared.relay.handshake
 import shared.runs.attempt
 from sandbox.azurite import Azurite
 from sandbox.citrix_site import SimHosting
@@ -25,6 +26,7 @@ from shared.azure.storage import QUEUE_VERSION, WORK_QUEUE
 from shared.azure.work_queue import WorkStep
 from shared.errors import NotWaiting, RealignError, StorageError
 from shared.model.run import RemapState, Run, RunId, RunStatus
+from shared.relay.transport import RelayTransport
 from shared.runs.access import Caller, Role
 from shared.runs.deciding.orders import order_roll_back
 from shared.runs.deciding.review import approve
@@ -200,6 +202,8 @@ class Play:
         self.resources.pause = lambda seconds: pause(seconds * SHORTER)
         patch.setattr(shared.http, "delay", lambda *given: delay(*given) * SHORTER)
         patch.setattr(shared.runs.attempt, "PAUSE", timedelta(seconds=1))
+        patch.setattr(RelayTransport, "connect_timeout", 1.0)
+        patch.setattr(shared.relay.handshake, "PREAMBLE_SECONDS", 1.0)
         patch.setattr(Sizes, "LEAST", self.mixture.batch_size)
         patch.setattr(Sizes, "FIRST_MOST", max(self.mixture.batch_size, 5))
 

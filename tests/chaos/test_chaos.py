@@ -29,6 +29,7 @@ from tests.chaos.play import Play
 from tests.e2e.conftest import empty
 
 MOST_RUNS = 3
+DROP_AFTER = 4_000  # bytes: in the middle of even a short answer
 WANTED = os.environ.get("REALIGN_CHAOS", "")
 
 
@@ -55,7 +56,9 @@ def test_chaos(seed: int, azurite: Azurite, monkeypatch: pytest.MonkeyPatch, cap
     world.site.batch_form, world.nested_items = mixed.batch_form, mixed.nested_items
     world.power_lag_seconds, world.job_start_seconds = mixed.power_lag, mixed.job_start
     empty(azurite.connection_string)
-    with Sandbox(scenario, azurite=azurite, latency=mixed.latency, storage_proxy=True) as sandbox:
+    relay = mixed.relay or "tcp"
+    with Sandbox(scenario, azurite=azurite, latency=mixed.latency, storage_proxy=True, relay=relay) as sandbox:
+        sandbox.azure_relay.drop_after = DROP_AFTER
         for name in ("IDENTITY_ENDPOINT", "IDENTITY_HEADER"):  # msal reads these itself
             monkeypatch.setenv(name, sandbox.environ[name])
         play = Play(sandbox, azurite, mixed, monkeypatch)

@@ -16,6 +16,10 @@ from sandbox import npm
 from sandbox.hybrid_connections import LISTENER, SENDER
 from sandbox.relay.entity import SasKey
 from sandbox.sandbox import Sandbox
+from shared.http import Deadline, Limits
+from shared.runs.clients.connect import prism
+from shared.runs.clients.keyring import Keyring, secret_names
+from shared.runs.resources import Resources
 from tests.integration.relay_sender import namespace_of, open_sender, relay_of, tls_to
 
 NODE = Path(__file__).parents[1] / "relay_listener"
@@ -91,6 +95,23 @@ def test_a_listing_of_prism_comes_through_it_with_tls_from_end_to_end(sandbox: S
     found = asyncio.run(listing(sandbox, times=2))
     right = sandbox.world.prisms["paris"].vms()
     assert sorted(vm["uuid"] for vm in found["entities"]) == sorted(vm.uuid for _, vm in right)
+
+
+def test_realigns_own_sender_reads_a_prism_through_it(
+    sandbox: Sandbox, listen: Listen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert listen(LISTENER).says() == "listening"
+    for name in ("IDENTITY_ENDPOINT", "IDENTITY_HEADER"):  # msal reads these itself
+        monkeypatch.setenv(name, sandbox.environ[name])
+    resources = Resources(sandbox.environ)
+    profile = resources.profile(sandbox.scenario.profile_name)
+    paris = next(cluster for cluster in profile.clusters if cluster.name == "paris")
+    limits = Limits(Deadline.after(20), attempts=1)
+    with prism(resources, paris, Keyring(resources.vault, secret_names(profile))) as client:
+        found = client.vms(client.clusters(limits).items, limits)
+    resources.close()
+    assert found.whole
+    assert {vm.uuid for vm in found.items} == {vm.uuid for _, vm in sandbox.world.prisms["paris"].vms()}
 
 
 def test_sixteen_senders_at_once_each_get_their_own_answer(sandbox: Sandbox, listen: Listen) -> None:
