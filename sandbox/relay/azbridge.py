@@ -61,10 +61,11 @@ class _Azbridge:
             with contextlib.suppress(OSError):
                 await writer.drain()
         finally:
+            # Before the wait, in which a listener that is stopped is cut off.
+            writer.close()
             for end in ends:
                 end.cancel()
             await asyncio.gather(*ends, return_exceptions=True)
-            writer.close()
 
     async def _preamble(self, ws: ClientWebSocketResponse, going: asyncio.Event) -> tuple[str | None, bytes]:
         """The port name and what came behind it; None where the sender was told off, or hung up."""
