@@ -25,7 +25,7 @@ from shared.runs.attempt import attempted
 from shared.runs.clients.connect import citrix_writer
 from shared.runs.clients.keyring import Keyring, secret_names
 from shared.runs.deciding.sent_to_work import selected_machines
-from shared.runs.draft import kept_profile
+from shared.runs.draft import asked_of
 from shared.runs.finish import finish_apply
 from shared.runs.locked import Check, Next, locked
 from shared.runs.preparing import Preparing
@@ -42,6 +42,7 @@ from shared.runs.writing.written import WrittenConnections
 
 SEND_SECONDS = 300.0  # from the step's beginning: a step may work for ten minutes, and what was sent is followed
 LEAST_SEND_SECONDS = 45.0
+FRESH = 0.05  # seconds that a look at the run's row counts
 TELL_EVERY = 1.0  # seconds between two notes of the progress
 
 _THROUGH = frozenset({RemapState.APPLIED, RemapState.VERIFIED, RemapState.FAILED, RemapState.SUPERSEDED})
@@ -58,7 +59,8 @@ def _apply_locked(resources: Resources, record: RunRecord, check: Check) -> Next
 
 def _apply(resources: Resources, record: RunRecord, check: Check) -> Next | None:
     began = time.monotonic()
-    profile = kept_profile(resources, record.run.id)
+    asked = asked_of(resources, record.run.id)
+    profile = asked.profile
     keyring = Keyring(resources.vault, secret_names(profile))
     selected = selected_machines(resources, record.run)
     with (
@@ -66,7 +68,7 @@ def _apply(resources: Resources, record: RunRecord, check: Check) -> Next | None
         citrix_writer(resources, profile, keyring, check) as writer,
     ):
         loading = aside.submit(RemapRows, resources.remaps, record.run.id, check)
-        site, going = Preparing(resources, record, check, profile, keyring, writer, loading.result, selected).prepared()
+        site, going = Preparing(resources, record, check, asked, keyring, writer, loading.result, selected).prepared()
         take_until = max(began + SEND_SECONDS, time.monotonic() + LEAST_SEND_SECONDS)
         rows = loading.result()
         if _Applying(resources, record, check, writer, rows, selected, take_until).written(site, going):
@@ -94,6 +96,7 @@ class _Applying:
         self._sent_before: dict[MachineId, bool] = {}
         self._followed = 0
         self._told_at = -TELL_EVERY
+        self._seen_at = -FRESH
 
     def written(self, site: Site, going: Mapping[MachineId, Hosting]) -> bool:
         """Write what is ``going``, and read back all that is not settled yet; true where another pass has to go on."""
@@ -117,6 +120,7 @@ class _Applying:
         if run.site_id is not None:
             self.resources.batches.begin(run.site_id, run.id)
         self.record.write_as(self._begun_to_write)
+        self._seen_at = time.monotonic()
         if self.record.run.writing_since is None:
             return {machine: Outcome(Told.KEPT) for machine in going}
         moves = {machine: fold(hosting.machine_id or "") for machine, hosting in going.items()}
@@ -165,7 +169,10 @@ class _Applying:
     def _cancelled(self) -> bool:
         """Asked of the table: who cancels waits for nothing but the batch that is under way."""
         with self._row_guard:
-            self.record.refresh()
+            now = time.monotonic()
+            if now - self._seen_at >= FRESH:  # the lanes look at the same time, and one look is enough for them
+                self.record.refresh()
+                self._seen_at = now
             return self.record.run.cancelled_by is not None
 
     def _before(self, machines: Sequence[MachineId]) -> None:

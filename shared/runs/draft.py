@@ -26,6 +26,14 @@ LINEAGE_REACHES = timedelta(hours=72)
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """What a run was started with. All of ``scopes`` hold."""
+
+    profile: Profile
+    scopes: tuple[Scope, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Basis:
     """All that the plan of a run is made from."""
 
@@ -43,18 +51,17 @@ def basis_of(
     run: Run,
     progress: Progress,
     *,
-    profile: Profile | None = None,
+    asked: Asked | None = None,
     keyring: Keyring | None = None,
     read_site: Callable[[], Site] | None = None,
 ) -> Basis:
     """Read what the run needs, or what has changed since it last looked. ``progress`` hears how many reads are done.
 
-    ``profile``, ``keyring`` and ``read_site`` are those of a worker that has them already; then nothing that was read
+    ``asked``, ``keyring`` and ``read_site`` are those of a worker that has them already; then nothing that was read
     before counts. Raises ``CitrixError`` or ``VaultError`` where the site cannot be read, and ``StorageError``.
     """
-    kept = resources.inputs.read(run.id, "profile", "scope", "machines", "csv")
-    profile = profile or _profile_in(kept, run.id)
-    scopes = (profile.scope, *_asked_scopes(kept))
+    asked = asked or asked_of(resources, run.id)
+    profile = asked.profile
     wanted = Wanted(
         since=run.incident_start or run.created_at - LINEAGE_REACHES,
         target=run.target,
@@ -68,7 +75,7 @@ def basis_of(
     else:
         gathered = gather(resources, profile, keyring, wanted, progress, read_site)
     departed = resources.departed.of(gathered.site.id, but=run.id)
-    return Basis(run, profile, scopes, keyring, wanted, gathered, departed)
+    return Basis(run, profile, asked.scopes, keyring, wanted, gathered, departed)
 
 
 def plan_from(basis: Basis) -> Plan:
@@ -92,6 +99,13 @@ def without_doubts(resources: Resources, basis: Basis, plan: Plan) -> Plan:
         return plan
     readings = with_leftovers(resources, basis.profile, basis.keyring, basis.wanted, basis.gathered.readings, doubtful)
     return plan_from(replace(basis, gathered=replace(basis.gathered, readings=readings)))
+
+
+def asked_of(resources: Resources, run_id: RunId) -> Asked:
+    """Raises ``RealignError`` where it is gone."""
+    kept = resources.inputs.read(run_id, "profile", "scope", "machines", "csv")
+    profile = _profile_in(kept, run_id)
+    return Asked(profile, (profile.scope, *_asked_scopes(kept)))
 
 
 def kept_profile(resources: Resources, run_id: RunId) -> Profile:

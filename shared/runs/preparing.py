@@ -17,10 +17,9 @@ from shared.model.run import Event, RemapState, Run
 from shared.planning.former import with_former_connections
 from shared.planning.recheck import Action, Verdict, destination, held, recheck
 from shared.planning.standing import Connections
-from shared.profile import Profile
 from shared.runs.access import SERVICE
 from shared.runs.clients.keyring import Keyring
-from shared.runs.draft import basis_of, plan_from, without_doubts
+from shared.runs.draft import Asked, basis_of, plan_from, without_doubts
 from shared.runs.locked import MOST_ATTEMPTS, Check
 from shared.runs.resources import Resources
 from shared.runs.rows.record import RunRecord
@@ -50,7 +49,7 @@ class Preparing:
     resources: Resources
     record: RunRecord
     check: Check
-    profile: Profile
+    asked: Asked
     keyring: Keyring
     writer: SiteWriter
     rows: Callable[[], RemapRows]
@@ -79,7 +78,7 @@ class Preparing:
             resources,
             run,
             lambda done, total: None,
-            profile=self.profile,
+            asked=self.asked,
             keyring=self.keyring,
             read_site=as_planned,
         )
@@ -104,7 +103,7 @@ class Preparing:
     def _rechecked(
         self, site: Site, plan: Plan, readings: Sequence[ClusterReading], stuck: Mapping[MachineId, str]
     ) -> Mapping[MachineId, Hosting]:
-        run, policy = self.record.run, self.profile.policy
+        run, policy = self.record.run, self.asked.profile.policy
         automatic = run.approved_by == SERVICE.name
         approved = self.rows().of({RemapState.APPROVED}, self.selected)
         with ThreadPoolExecutor(1, thread_name_prefix="connections") as aside:
