@@ -12,6 +12,7 @@ import socket
 from sandbox.server import Background
 
 CHUNK = 65_536
+TURNS = 5  # of the loop, in which what was accepted is handed over
 
 
 class TcpRelay:
@@ -59,6 +60,11 @@ class TcpRelay:
         """``cut`` for callers on the loop."""
         server, self._server = self._server, None
         if server is not None:
+            # a connection that was accepted and not yet handed over would be lost with the server, and never closed
+            for listening in server.sockets:
+                asyncio.get_running_loop().remove_reader(listening.fileno())
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
             server.close()
         pipes = list(self._pipes)
         for pipe in pipes:
