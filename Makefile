@@ -20,9 +20,9 @@ serve: $(READY) $(AZURITE)
 test: $(READY) $(AZURITE) $(HYCO) $(CLIENTS)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
-# the host is killed at every step, and not only at some
+# the host is killed at every step, and not only at some; the relay is cut for half a minute, and not only for seconds
 crash: $(READY) $(AZURITE)
-	REALIGN_LONG=1 $(BIN)/python -m pytest tests/e2e/test_kill_points.py tests/e2e/test_two_hosts.py -n $(WORKERS) $(ARGS)
+	REALIGN_LONG=1 $(BIN)/python -m pytest tests/e2e/test_kill_points.py tests/e2e/test_two_hosts.py tests/e2e/test_relay.py -n $(WORKERS) $(ARGS)
 
 # all seeds, or one of them: make chaos SEED=17
 chaos: $(READY) $(AZURITE)

@@ -1,9 +1,10 @@
 """How long Realign takes from an approval to machines that are verified, and what a run with nothing to do costs.
 
-    python -m tests.bench.apply [--machines 5000] [--latency-ms 50]
+    python -m tests.bench.apply [--machines 5000] [--latency-ms 50] [--batch-size N] [--at-once N]
 
-The time counts from the dequeuing of apply to the last machine that was read back and is ``verified``. The last line is
-JSON. No time is asserted; that every machine was put right is.
+The time counts from the dequeuing of apply to the last machine that was read back and is ``verified``. With a batch
+size all batches have it, with ``--at-once`` no more are under way: what the app chooses can be compared. The last line
+is JSON. No time is asserted; that every machine was put right is.
 """
 
 from __future__ import annotations
@@ -13,9 +14,12 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
-from tests.bench.scripts.contender import Lap, laps_of, outside
+from shared.runs.writing.pacing import Pacing
+from shared.runs.writing.sizes import Sizes
+from tests.bench.scripts.contender import Lap, Place, Timekeeper, laps_of, outside
 from tests.bench.scripts.realign import NAME, ROWS, SCHEDULED, reviewed_then_scheduled
 
 APPLY = "apply"
@@ -26,8 +30,11 @@ def main(arguments: Iterable[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.apply", description=__doc__)
     parser.add_argument("--machines", type=int, default=5_000)
     parser.add_argument("--latency-ms", type=int, default=50)
+    parser.add_argument("--batch-size", type=int)
+    parser.add_argument("--at-once", type=int)
     args = parser.parse_args(None if arguments is None else list(arguments))
-    laps = laps_of(NAME, reviewed_then_scheduled, args.machines, args.latency_ms / 1000)
+    work = partial(fixed, args.batch_size, args.at_once)
+    laps = laps_of(NAME, work, args.machines, args.latency_ms / 1000)
     applied = [lap for lap in laps if lap.name == APPLY]
     idle = [lap for lap in laps if lap.name.startswith(SCHEDULED)]
     result = {"machines": args.machines, "latencyMs": args.latency_ms}
@@ -44,6 +51,15 @@ def main(arguments: Iterable[str] | None = None) -> int:
     write("\n".join(f"new row: {row}" for row in laps[-1].notes["rows"]))
     write(json.dumps(result))
     return 0
+
+
+def fixed(batch_size: int | None, at_once: int | None, place: Place, timekeeper: Timekeeper) -> None:
+    """``reviewed_then_scheduled`` in a process in which the app has no choice of its own."""
+    if batch_size is not None:
+        Sizes.LEAST = Sizes.FIRST_MOST = Sizes.MOST = batch_size
+    if at_once is not None:
+        Pacing.__init__.__defaults__ = (at_once,)
+    reviewed_then_scheduled(place, timekeeper)
 
 
 def apply_figures(laps: Sequence[Lap]) -> JsonObject:
