@@ -149,6 +149,10 @@ class Sandbox:
         """The authority of the Prisms: only the vault's secret names it."""
         return self._corporate.ca_pem
 
+    def corporate_certificate(self, *names: str) -> ServerCertificate:
+        """One more of the authority that the Prisms' certificates are from."""
+        return self._corporate.certificate(*names)
+
     def set_latency(self, seconds: float) -> None:
         for front in self._fronts:
             front.latency = seconds

@@ -191,7 +191,6 @@ def wished_pause(retry_after: str | None) -> float | None:
 
 def _ask_once(session: requests.Session, request: _Request, patience: float, limits: Limits) -> Answer:
     """``patience``: seconds to wait for each sign of life."""
-    by_way_of = getattr(session.get_adapter(request.url), "hop", "")
     try:
         with session.request(
             request.method,
@@ -207,7 +206,7 @@ def _ask_once(session: requests.Session, request: _Request, patience: float, lim
         ) as response:
             body = _read_body(response, request.system, limits)
     except (requests.RequestException, HTTPError, UnicodeError) as error:
-        raise network_failure(error, request.system, by_way_of) from error
+        raise network_failure(error, request.system, _hop(session, request.url)) from error
     if not 200 <= response.status_code < 300:
         raise refusal(response, body, request.system)
     if not body.strip():
@@ -219,6 +218,13 @@ def _ask_once(session: requests.Session, request: _Request, patience: float, lim
         cause = f"sent an answer that is no valid JSON ({len(body)} bytes)"
         position = f" from position {error.pos}" if isinstance(error, json_module.JSONDecodeError) else ""
         raise CallFailed(f"{cause}{position}", kind="malformed", system=request.system, retryable=True) from None
+
+
+def _hop(session: requests.Session, url: str) -> str:
+    try:
+        return str(getattr(session.get_adapter(url), "hop", ""))
+    except requests.exceptions.InvalidSchema:
+        return ""
 
 
 def _read_body(response: requests.Response, system: str, limits: Limits) -> bytes:

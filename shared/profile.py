@@ -31,8 +31,19 @@ PROFILE_NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,62}$")
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1_000)]
 _HOST = re.compile(r"^[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$")
 HostName = Annotated[str, StringConstraints(pattern=_HOST.pattern)]
-_AUTHORITY = rf"{_HOST.pattern.removesuffix('$')}(?::[0-9]{{1,5}})?$"
-Authority = Annotated[str, StringConstraints(pattern=_AUTHORITY)]  # a host, with a port where it is not 443
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_AUTHORITY = rf"^{_LABEL}(?:\.{_LABEL})*(?::[0-9]{{1,5}})?$"
+
+
+def _with_a_port(authority: str) -> str:
+    port = authority.partition(":")[2]
+    if port and not 1 <= int(port) <= 65_535:
+        raise ValueError("write it as a host name, or as host:port with a port from 1 to 65535")
+    return authority
+
+
+# a host, with a port where it is not 443
+Authority = Annotated[str, StringConstraints(pattern=_AUTHORITY, max_length=259), AfterValidator(_with_a_port)]
 SecretName = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z-]{1,127}$")]
 Names = Annotated[tuple[Text, ...], Field(min_length=1)]
 Port = Annotated[int, Field(ge=1, le=65535)]

@@ -110,7 +110,6 @@ class Transport(HTTPAdapter):
     """
 
     connect_timeout = CONNECT_TIMEOUT
-    hop = ""  # what lies between, for messages
 
     def __init__(
         self,
@@ -126,6 +125,11 @@ class Transport(HTTPAdapter):
         self._proxies = proxies
         self.read_timeout = read_timeout
         super().__init__(pool_connections=8, pool_maxsize=connections, pool_block=queueing, max_retries=retries)
+
+    @property
+    def hop(self) -> str:
+        """What lies between here and the host, for messages; empty where nothing is known to."""
+        return ""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs, ssl_context=self.context)

@@ -103,6 +103,10 @@ class Tunnel:
         self._sender.abort()
         self._listener.abort()
 
+    async def say_text(self, text: str) -> None:
+        """What no listener says in the middle of TLS."""
+        await self._sender.ws.send_str(text)
+
     async def close(self, code: int) -> None:
         """Ends both sides in order, as the service does when the entity goes (1001) or it fails itself (1011)."""
         with contextlib.suppress(ConnectionError):

@@ -31,11 +31,6 @@ class HybridConnection:
         """The hop in messages."""
         return f"relay {self.namespace}/{self.path}"
 
-    @property
-    def description_url(self) -> str:
-        """Where the namespace tells what it knows of the hybrid connection (contract, section 8)."""
-        return f"https://{self.namespace}/{quote(self.path)}"
-
     def connect_url(self, tracking: UUID) -> str:
         """Where a sender connects (contract, section 2). The token goes in a header: URLs end up in logs."""
         return f"wss://{self.namespace}/$hc/{quote(self.path)}?sb-hc-action=connect&sb-hc-id={tracking}"

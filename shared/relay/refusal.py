@@ -13,6 +13,7 @@ from shared.relay.hybrid_connection import AZBRIDGE, HybridConnection
 
 FIRST_BYTES = 16
 TLS_RECORDS = b"\x15\x16"  # an alert or a handshake: what a server that speaks TLS begins with
+LOST = 1006  # WebSocket's word for an end without a Close
 AZBRIDGE_REFUSES = b"\x00\x00\x00"
 
 ON_PREMISES = "the Hybrid Connection Manager or azbridge on premises"
@@ -89,7 +90,7 @@ def refused(place: HybridConnection, status: int, reason: str, hide: tuple[str, 
             remedy='Give the app\'s identity the role "Azure Relay Sender" on the hybrid connection; it takes up to '
             "five minutes to count.",
         )
-        no_token.expired = "expiredtoken" in text
+        no_token.expired = "expired" in text
         no_token.of_other_audience = "invalidaudience" in text
         return no_token
     if status in (429, 503):
@@ -126,6 +127,17 @@ def no_way(
     )
 
 
+def by_proxy(place: HybridConnection, proxy: str, why: str, *, retryable: bool = True) -> HopFailed:
+    """``proxy`` is its host alone: its URL may hold a password."""
+    return HopFailed(
+        f"could not be reached: the proxy {proxy} {why} on the way to the {place.title}",
+        kind="unreachable",
+        retryable=retryable,
+        remedy="Check the app's HTTPS_PROXY, and that the proxy lets the app through to *.servicebus.windows.net; or "
+        "put the namespace into NO_PROXY.",
+    )
+
+
 def not_accepted(place: HybridConnection, seconds: float) -> HopFailed:
     return HopFailed(
         f"could not be reached: the {place.title} made no connection within {seconds:.0f} s",
@@ -135,13 +147,13 @@ def not_accepted(place: HybridConnection, seconds: float) -> HopFailed:
     )
 
 
-def no_preamble(place: HybridConnection, reply: bytes, why: str) -> PreambleRefused:
+def no_preamble(place: HybridConnection, reply: bytes, why: str, *, retryable: bool = False) -> PreambleRefused:
     """The listener did not take azbridge's preamble: ``reply`` is what it said, ``why`` what it did without a word."""
     said = f"answered {reply[:FIRST_BYTES].hex(' ')}" if reply else why
     return PreambleRefused(
         f"could not be reached: the listener of the {place.title} {said} to the preamble of azbridge",
         kind="unreachable",
-        retryable=False,
+        retryable=retryable,
         remedy='If the Hybrid Connection Manager listens there, set relay.listener to "hcm"; if azbridge does, let '
         f'relay.portName name one of its targets ("{place.port_name}" was asked for).',
     )
@@ -173,13 +185,7 @@ def before_tls(place: HybridConnection, observed: Observed, *, waited: bool) -> 
             f"Check the host and port that {ON_PREMISES} leads to.",
         )
     if observed.close_code is not None:
-        return failure(
-            f"the listener of the {place.title} is connected, and does not reach it (closed with code "
-            f"{observed.close_code})",
-            "unreachable",
-            f"Check that {ON_PREMISES} resolves its name and reaches its port.",
-            retryable=True,
-        )
+        return _closed(place, observed)
     if waited:
         return failure(
             f"the listener of the {place.title} accepted, and nothing came from behind it",
@@ -188,6 +194,30 @@ def before_tls(place: HybridConnection, observed: Observed, *, waited: bool) -> 
             retryable=True,
         )
     return None
+
+
+def _closed(place: HybridConnection, observed: Observed) -> HopFailed:
+    """The tunnel ended before a byte came through it (contract, sections 3 and 5)."""
+    reason = excerpt(observed.close_reason, ())
+    code = f" (closed with code {observed.close_code}{f': {reason}' if reason else ''})"
+    what, remedy, retryable = {
+        1000: (
+            f"the listener of the {place.title} is connected, and does not reach it",
+            f"Check that {ON_PREMISES} resolves its name and reaches its port.",
+            True,
+        ),
+        1001: (
+            f"the {place.title} was deleted or disabled",
+            "Make the hybrid connection again, and restart its listener.",
+            False,
+        ),
+        1008: (f"the {place.title} ended the connection for its token", "Try again.", True),
+        1011: (f"the {place.title} failed", "Try again.", True),
+    }.get(
+        observed.close_code or LOST,
+        (f"the {place.title} lost the connection", f"Check {ON_PREMISES}. {WAY_TO_AZURE}", True),
+    )
+    return HopFailed(f"could not be reached: {what}{code}", kind="unreachable", retryable=retryable, remedy=remedy)
 
 
 def is_raw(place: HybridConnection) -> HopFailed:

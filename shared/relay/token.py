@@ -7,6 +7,7 @@ is tried where the first is refused for its audience. msal keeps the tokens.
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass, field
 
 from azure.core.credentials import TokenCredential
 from azure.core.exceptions import ClientAuthenticationError
@@ -17,6 +18,14 @@ SCOPES = ("https://relay.azure.net/.default", "https://relay.azure.net//.default
 RENEW = "{}"  # claims without a claim: the kept token is not used
 
 
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """A token, and which form of the audience it was asked for with."""
+
+    scope: str
+    token: str = field(repr=False)
+
+
 class RelayToken:
     """Safe to use from several threads. Raises ``HopFailed`` where no token can be had."""
 
@@ -25,23 +34,25 @@ class RelayToken:
         self._guard = threading.Lock()
         self._scope = SCOPES[0]
 
-    def current(self) -> str:
+    def current(self) -> Bearer:
         """A token that lasts for some minutes at least."""
         return self._asked_for(None)
 
-    def renewed(self) -> str:
+    def renewed(self) -> Bearer:
         """A new one, whatever is kept: the relay said that the last one has expired."""
         return self._asked_for(RENEW)
 
-    def for_other_audience(self) -> str:
-        """A token of the other form of the audience, which is used from now on."""
+    def for_other_audience(self, refused: Bearer) -> Bearer:
+        """A token of the other form of the audience than ``refused`` has; that form is used from now on."""
         with self._guard:
-            self._scope = SCOPES[1] if self._scope == SCOPES[0] else SCOPES[0]
+            if self._scope == refused.scope:  # another thread may have changed over already
+                self._scope = next(scope for scope in SCOPES if scope != refused.scope)
         return self._asked_for(None)
 
-    def _asked_for(self, claims: str | None) -> str:
+    def _asked_for(self, claims: str | None) -> Bearer:
+        scope = self._scope
         try:
-            return self._credential.get_token(self._scope, claims=claims).token
+            return Bearer(scope, self._credential.get_token(scope, claims=claims).token)
         except ClientAuthenticationError as error:
             cause = f"could not be reached: the relay wants a token. {error.message or error}".rstrip(". ")
             remedy = "Then try again."

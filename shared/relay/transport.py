@@ -38,9 +38,14 @@ class RelayTransport(Transport):
 
     def __init__(self, way: Way, direct: Transport) -> None:
         self._way = way
-        self.hop = way.place.title
         self._open: WeakSet[RelayConnection] = WeakSet()
         super().__init__(direct.context, Proxies(), read_timeout=direct.read_timeout, connections=CONNECTIONS)
+
+    @property
+    def hop(self) -> str:
+        """The relay, with what it did wrong in a connection that is still at hand."""
+        faults = sorted({connection.fault for connection in list(self._open)} - {""})
+        return f"{self._way.place.title}{f', which {faults[0]}' if faults else ''}"
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
@@ -78,6 +83,11 @@ class RelayConnection(HTTPSConnection):
         now = self._clock()
         fresh = now - self._idle_since < MOST_IDLE and now - self._opened_at < OLDEST
         return fresh and super().is_connected
+
+    @property
+    def fault(self) -> str:
+        """What no relay sends, and came all the same; empty where nothing did."""
+        return self._through.observed.fault if self._through is not None else ""
 
     def idle(self) -> None:
         """It goes back into the pool."""
@@ -117,6 +127,7 @@ class RelayConnection(HTTPSConnection):
 
     def _new_conn(self) -> socket.socket:
         seconds = self.timeout if isinstance(self.timeout, int | float) else CONNECT_SECONDS
+        self._through = None
         self._through = _tunnels.open(self._way, seconds)
         near = self._through.socket
         near.settimeout(seconds)

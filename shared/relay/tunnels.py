@@ -25,11 +25,12 @@ from websockets.frames import CloseCode
 from shared.call_failure import excerpt
 from shared.relay.handshake import LARGEST_MESSAGE, PREAMBLE_SECONDS, opened
 from shared.relay.hybrid_connection import HybridConnection
-from shared.relay.refusal import Observed, TokenRefused, not_accepted
-from shared.relay.token import RelayToken
+from shared.relay.refusal import Observed, TokenRefused, no_way, not_accepted
+from shared.relay.token import Bearer, RelayToken
 
 CHUNK = 65_536
 NAME_LOOKUPS = 2  # threads
+SEND_SECONDS = 60.0  # that the relay may take nothing, before the tunnel counts as dead
 GRACE = 2.0  # seconds that the loop may take longer than it was told
 # what made this end hang up
 FAULTS: dict[int, str] = {
@@ -79,23 +80,31 @@ class Tunnels:
             if refused.expired:
                 token = way.token.renewed()
             elif refused.of_other_audience:
-                token = way.token.for_other_audience()
+                token = way.token.for_other_audience(token)
             else:
                 raise
         return self._open(way, token, seconds)
 
-    def _open(self, way: Way, token: str, seconds: float) -> Tunnel:
+    def _open(self, way: Way, token: Bearer, seconds: float) -> Tunnel:
         made = self._submit(self._opened(way, token, seconds))
         try:
             return made.result(seconds + PREAMBLE_SECONDS + GRACE)
         except TimeoutError:
             made.cancel()
             raise not_accepted(way.place, seconds) from None
+        except OSError as error:  # this process may open no more files
+            raise no_way(way.place, "no connection could be made") from error
 
-    async def _opened(self, way: Way, token: str, seconds: float) -> Tunnel:
-        tracking = uuid4()
-        connection = await opened(way.place, token, tracking, way.trust, way.proxy, seconds)
+    async def _opened(self, way: Way, bearer: Bearer, seconds: float) -> Tunnel:
+        tracking, place = uuid4(), way.place
         near, far = socket.socketpair()
+        try:
+            connection = await opened(place, bearer.token, tracking, way.trust, way.proxy, seconds)
+        except BaseException as error:
+            near.close()
+            far.close()
+            log.info("tunnel not opened relay=%s/%s tracking=%s cause=%s", place.namespace, place.path, tracking, error)
+            raise
         far.setblocking(False)
         tunnel = Tunnel(near, Observed(), str(tracking))
         pump = asyncio.get_running_loop().create_task(_pump(connection, far, tunnel, way.place))
@@ -130,9 +139,10 @@ async def _pump(connection: ClientConnection, far: socket.socket, tunnel: Tunnel
 
 async def _outward(connection: ClientConnection, far: socket.socket) -> None:
     loop = asyncio.get_running_loop()
-    with suppress(OSError, ConnectionClosed):
+    with suppress(OSError, ConnectionClosed):  # a TimeoutError is an OSError
         while data := await loop.sock_recv(far, CHUNK):  # an empty message would end a .NET listener's stream
-            await connection.send(data)
+            async with asyncio.timeout(SEND_SECONDS):
+                await connection.send(data)
 
 
 async def _inward(connection: ClientConnection, far: socket.socket, observed: Observed) -> None:

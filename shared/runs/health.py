@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import ssl
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,7 +10,9 @@ from functools import partial
 from time import monotonic
 from urllib.parse import urlsplit
 
-from shared.call_failure import HopFailed
+from urllib3.exceptions import HTTPError
+
+from shared.call_failure import network_failure
 from shared.citrix.site import CitrixSite
 from shared.errors import RealignError, Upstream, VaultError
 from shared.http import Deadline, Limits
@@ -26,6 +27,7 @@ from shared.transport import trust_anchors
 log = logging.getLogger(__name__)
 
 PROBE_SECONDS = 15.0
+RELAY_SECONDS = 35.0  # a relay says after 30 that a listener does not answer
 _PROBES_AT_ONCE = 16
 
 
@@ -58,7 +60,7 @@ class Health:
 
 
 def check_health(resources: Resources) -> Health:
-    """Probe storage, vault, every site and every cluster, side by side, each for at most 15 s.
+    """Probe storage, vault, every site, cluster and relay, side by side: each for 15 s at most, a relay for 35.
 
     A credential that was refused within the last 20 minutes is not tried again.
     """
@@ -145,10 +147,8 @@ def _ask_relay(resources: Resources, origin: str, route: RelayRoute, ca: str | N
         Keyring(resources.vault, {ca} if ca else set()).text(ca), resources.environ, ca_name=ca or "ca"
     )
     try:
-        probe(way, parts.hostname or "", parts.port or HTTPS, trust, PROBE_SECONDS)
-    except HopFailed as failure:
-        text = f"{parts.netloc} {failure.cause}. {failure.remedy}"
-        raise Upstream(text, kind=failure.kind, system=way.place.title) from failure
-    except ssl.SSLError as error:
-        text = f"{parts.netloc} does not speak TLS as expected ({error.reason}), by way of {way.place.title}."
-        raise Upstream(text, kind="tls", system=way.place.title) from error
+        probe(way, parts.hostname or "", parts.port or HTTPS, trust, RELAY_SECONDS)
+    except (OSError, HTTPError) as error:
+        failure = network_failure(error, parts.netloc, way.place.title)
+        text = f"{failure} {failure.remedy or ''}".strip()
+        raise Upstream(text, kind=failure.kind, system=way.place.title) from error

@@ -113,6 +113,7 @@ def _options(drawn: random.Random, scenario: Scenario, form: str) -> dict[str, O
     world = scenario.world
     alive = [prism.name for prism in world.prisms.values() if prism.up]
     prism = drawn.choice(alive)
+    controllers = [name for name, up in world.site.controllers.items() if up and world.site.kind == "cvad"]
     submit = "submitBatch" if form != "none" else "updateMachine"
 
     def both(*values: str | None) -> Option:
@@ -149,7 +150,7 @@ def _options(drawn: random.Random, scenario: Scenario, form: str) -> dict[str, O
         "prism-truncated": both(f"{prism}:1", f"{prism}:2"),
         "prism-slow": both(f"{prism}:80", "40"),
         "prism-short": both(f"{prism}:1", f"{prism}:2"),
-        "relay-down": {Moment.PLAN: (prism,), Moment.APPLY: (prism,), Moment.MIDDLE: (prism,)},
+        "relay-down": dict.fromkeys((Moment.PLAN, Moment.APPLY, Moment.MIDDLE), (prism, *controllers)),
         "vault-denied": {Moment.PLAN: ("1", "2"), Moment.APPLY: ("1",), Moment.BACK: ("1",)},
         "storage-busy": {moment: ("3", "table:4", "table:2") for moment in Moment} | {Moment.APPLY: ("queue:1", "5")},
     }

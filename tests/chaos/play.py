@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import pytest
+from azure.data.tables import TableServiceClient
 from azure.storage.queue import QueueClient, TextBase64DecodePolicy
 
 import shared.http
@@ -81,6 +82,7 @@ class Play:
         self._writing = threading.Event()
         self._delays: dict[tuple[str, str], int] = {}
         self._late: dict[tuple[str, str], int] = {}
+        self._first = self.places()
         self._shorten(patch)
         self._listen()
 
@@ -133,6 +135,19 @@ class Play:
         for job in list(self.sandbox.world.site.jobs.values()):
             if job.stuck and job.ended is None:
                 job.status, job.ended = "Canceled", datetime.now(UTC)
+
+    def drift_again(self) -> None:
+        """The records are what they were at first, and nothing remembers that they ever moved.
+
+        A roll back that a fault ended leaves a next run nothing to do, and what is to strike it no occasion.
+        """
+        for machine in list(self.sandbox.world.site.machines.values()):
+            place = self._first[machine.id]
+            machine.connection_id, machine.hosted_machine_id = place.connection_id, place.hosted_machine_id
+        with TableServiceClient.from_connection_string(self._azurite.connection_string) as service:
+            rows = service.get_table_client("remaps")
+            for row in rows.query_entities("PartitionKey ge 'departed:' and PartitionKey lt 'departed;'"):
+                rows.delete_entity(row)
 
     def wrote(self) -> int:
         return len(self.sandbox.world.history)

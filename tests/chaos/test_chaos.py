@@ -76,6 +76,7 @@ def check_seed(play: Play) -> None:
         if play.wrote() and not play.left():
             break
         play.mend()
+        play.drift_again()
     assert play.wrote(), "nothing was written"
     assert not play.left(), f"never struck: {play.left()}"
     play.mend()

@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+import socket
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 import shared.relay.transport
 from sandbox.certificates import CertificateAuthority
 from sandbox.hybrid_connections import HybridConnection
+from sandbox.identity import SYSTEM_IDENTITY
 from sandbox.large_world import large_world
+from sandbox.relay.entity import Right
 from sandbox.relayed import Relayed
 from sandbox.sandbox import Sandbox
 from sandbox.scenario import load
 from shared.errors import PrismError
-from shared.http import Deadline, Limits
+from shared.http import Deadline, Limits, call, open_session
 from shared.prism.client import PrismClient
 from shared.profile import Cluster, Profile, RelayRoute
 from shared.relay.transport import RelayTransport
 from shared.runs.clients.connect import prism
 from shared.runs.clients.keyring import Keyring, secret_names
+from shared.runs.clients.relayed import lead_through
 from shared.runs.health import Check, check_health
 from shared.runs.resources import Resources
 from tests.integration.batches import until
+from tests.integration.tunnel import Tunnel
 
 SCENARIO = "planned-migration"
 PARIS, VMS = "paris", 7
@@ -77,12 +84,40 @@ class Site:
             self.read(cluster, **ONCE)
         return caught.value
 
+    def write_profile(self, cluster: Cluster) -> None:
+        """The profile with one cluster, as ``cluster`` is."""
+        changed = self.profile.model_copy(update={"clusters": (cluster,)})
+        self.sandbox.profile_file.write_text(changed.model_dump_json(by_alias=True, exclude_none=True))
+
     def check(self, name: str = f"{PARIS}/relay") -> Check:
         checks = {check.name: check for check in check_health(self.resources).checks}
         return checks[f"{self.profile.name}/{name}"]
 
 
 Start = Callable[..., Site]
+
+
+@contextmanager
+def half_of_a_handshake() -> Iterator[int]:
+    """A server that begins a TLS record and says no more; its port."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        taken: list[socket.socket] = []
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    taken.append(listening.accept()[0])
+                    taken[-1].sendall(b"\x16\x03\x03\x00\x7a")
+
+        serving = threading.Thread(target=serve)
+        serving.start()
+        try:
+            yield int(listening.getsockname()[1])
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            serving.join()
+            for each in taken:
+                each.close()
 
 
 @pytest.fixture
@@ -142,8 +177,16 @@ def test_a_certificate_of_another_name_is_refused(site: Site) -> None:
 
 
 def test_the_apps_identity_signs_in_and_no_key_is_stored(hcm: Site) -> None:
-    hcm.read()
-    assert all("relay" not in name for name in secret_names(hcm.profile))
+    entity = hcm.hybrid().entity
+    entity.roles = {SYSTEM_IDENTITY: frozenset({Right.SEND})}
+    entity.keys = {name: key for name, key in entity.keys.items() if Right.SEND not in key.rights}
+    assert hcm.read() == VMS
+
+
+def test_the_other_form_of_the_audience_is_found_by_all_who_ask_at_once(hcm: Site) -> None:
+    hcm.sandbox.azure_relay.gate.audience = "https://relay.azure.net/"
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda _: hcm.read(**ONCE), range(8))) == [VMS] * 8
 
 
 def test_the_other_form_of_the_audience_is_tried_once_and_kept(hcm: Site) -> None:
@@ -176,7 +219,7 @@ def test_no_such_hybrid_connection(hcm: Site) -> None:
 
 
 def test_a_token_without_the_right(hcm: Site) -> None:
-    hcm.sandbox.azure_relay.entity(hcm.hybrid().behind.path).roles = {}
+    hcm.hybrid().entity.roles = {}
     for status in (401, 403):
         hcm.sandbox.azure_relay.gate.missing_right = status
         told(hcm.refused(), f"refused the app's token (HTTP {status}", 'role "Azure Relay Sender"')
@@ -189,7 +232,7 @@ def test_an_identity_that_gets_no_token(hcm: Site) -> None:
 
 
 def test_the_firewall_of_the_namespace(hcm: Site) -> None:
-    hcm.sandbox.azure_relay.entity(hcm.hybrid().behind.path).firewall = True
+    hcm.hybrid().entity.firewall = True
     told(hcm.refused(), "firewall of the namespace", "Ip has been prevented to connect")
 
 
@@ -267,6 +310,84 @@ def test_a_rogue_answer_is_refused_with_a_sentence(hcm: Site, kind: str, says: s
     assert hcm.sandbox.faults.fired("relay-rogue") == 1
 
 
+@pytest.mark.parametrize("code", [1001, 1008, 1011])
+def test_a_close_of_the_service_is_no_target_that_cannot_be_reached(hcm: Site, code: int) -> None:
+    for listener in hcm.hybrid().listeners:
+        listener.freeze()
+    path, service = hcm.hybrid().behind.path, hcm.sandbox.azure_relay
+
+    def close() -> None:
+        until(lambda: service.tunnels(path))
+        for tunnel in service.tunnels(path):
+            hcm.sandbox.background.run(tunnel.close(code))
+
+    with ThreadPoolExecutor(1) as pool:
+        closing = pool.submit(close)
+        error = hcm.refused()
+        closing.result()
+    told(error, f"(closed with code {code})")
+    assert "does not reach it" not in str(error)
+
+
+def test_text_in_the_middle_of_an_answer_is_named_as_its_cause(hcm: Site) -> None:
+    bounds = Limits(Deadline.after(20), attempts=1)
+    path, service = hcm.hybrid().behind.path, hcm.sandbox.azure_relay
+    with hcm.client() as client:
+        client.clusters(bounds)
+        for listener in hcm.hybrid().listeners:
+            listener.freeze()
+        (tunnel,) = service.tunnels(path)
+        before = tunnel.from_sender
+        with ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(client.clusters, bounds)
+            until(lambda: tunnel.from_sender > before)
+            hcm.sandbox.background.run(tunnel.say_text("Welcome to the guest network"))
+            with pytest.raises(PrismError) as caught:
+                asked.result()
+    told(caught.value, "by way of relay 127.0.0.1", "which sent text where bytes were due")
+
+
+def test_a_host_that_begins_tls_and_says_no_more_costs_health_no_other_check(
+    hcm: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.runs.health.RELAY_SECONDS", 1.0)
+    monkeypatch.setattr("shared.runs.health.PROBE_SECONDS", 2.0)
+    with half_of_a_handshake() as port:
+        hcm.hybrid().names.lead_to(port)
+        checks = {check.name: check for check in check_health(hcm.resources).checks}
+    hop = checks[f"{hcm.profile.name}/{PARIS}/relay"]
+    assert "did not answer in time, by way of relay" in (hop.remedy or "")
+    assert checks[f"{hcm.profile.name}/amsterdam/relay"].ready
+
+
+def test_the_apps_proxy_leads_to_the_relay(hcm: Site) -> None:
+    proxy = Tunnel()
+    try:
+        hcm.resources.environ = {**hcm.sandbox.environ, "HTTPS_PROXY": proxy.url("svc:hunter2@")}
+        assert hcm.read() == VMS
+    finally:
+        proxy.stop()
+    namespace = hcm.cluster().relay
+    assert namespace is not None
+    assert set(proxy.asked) == {namespace.namespace}, "and nobody resolves or reaches Prism itself"
+
+
+@pytest.mark.parametrize(
+    ("proxy", "says"),
+    [
+        ("http://svc:hunter2@127.0.0.1:9", "the proxy 127.0.0.1:9 could not be reached"),
+        ("svc:hunter2@nosuch.proxy.invalid:3128", "the proxy nosuch.proxy.invalid:3128 could not be reached"),
+        ("socks5://svc:hunter2@proxy.corp.example:1080", "is no HTTP proxy"),
+    ],
+)
+def test_a_proxy_that_cannot_be_used_is_named_without_its_password(hcm: Site, proxy: str, says: str) -> None:
+    hcm.resources.environ = {**hcm.sandbox.environ, "HTTPS_PROXY": proxy, "NO_PROXY": "localhost"}
+    hcm.keyring = Keyring(hcm.resources.vault, secret_names(hcm.profile))
+    error = hcm.refused()
+    told(error, says, "HTTPS_PROXY")
+    assert "hunter2" not in "".join(traceback.format_exception(error))
+
+
 # --- the two kinds of listener
 
 
@@ -282,15 +403,32 @@ def test_hybrid_connection_manager_that_is_spoken_to_as_azbridge_is_recognised_b
 ) -> None:
     monkeypatch.setattr("shared.relay.handshake.PREAMBLE_SECONDS", 0.5)
     told(hcm.refused(hcm.rerouted(listener="azbridge")), "to the preamble of azbridge", 'set relay.listener to "hcm"')
-    wrong = hcm.profile.model_copy(update={"clusters": (hcm.rerouted(listener="azbridge"),)})
-    hcm.sandbox.profile_file.write_text(wrong.model_dump_json(by_alias=True, exclude_none=True))
+    hcm.write_profile(hcm.rerouted(listener="azbridge"))
     check = hcm.check()
     assert check.kind == "relay"
     assert 'Set relay.listener to "hcm"' in (check.remedy or "")
 
 
 def test_a_port_name_that_azbridge_does_not_know(azbridge: Site) -> None:
-    told(azbridge.refused(azbridge.rerouted(port_name="prism")), "hung up to the preamble", '"prism" was asked for')
+    wrong = azbridge.rerouted(port_name="prism")
+    told(azbridge.refused(wrong), "hung up to the preamble", '"prism" was asked for')
+    azbridge.write_profile(wrong)
+    assert '"prism" was asked for' in (azbridge.check().remedy or ""), "the probe says no other thing than a run"
+
+
+def test_a_listener_that_is_silent_for_once_costs_an_attempt(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RelayTransport, "connect_timeout", 1.0)
+    monkeypatch.setattr("shared.relay.handshake.PREAMBLE_SECONDS", 1.0)
+    site.sandbox.faults.set("relay-silent", PARIS)
+    assert site.read() == VMS
+    assert site.sandbox.faults.fired("relay-silent") == 1
+
+
+def test_a_drop_in_the_preamble_costs_an_attempt(azbridge: Site) -> None:
+    azbridge.sandbox.azure_relay.drop_after = 0
+    azbridge.sandbox.faults.set("relay-drop", PARIS)
+    assert azbridge.read() == VMS
+    assert azbridge.sandbox.faults.fired("relay-drop") == 1
 
 
 # --- health
@@ -328,27 +466,64 @@ def test_connections_are_kept_and_each_costs_no_thread(hcm: Site) -> None:
     until(lambda: hcm.tunnels() == 0)
 
 
-def test_an_idle_connection_is_dropped_before_the_listener_could_hang(
-    hcm: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Time that the connections believe has passed, in seconds."""
+    passed = [0.0]
+    made = shared.relay.transport.RelayConnection.__init__
+
+    def with_a_clock(self: Any, way: Any, **options: Any) -> None:
+        made(self, way, clock=lambda: passed[0], **options)
+
+    monkeypatch.setattr(shared.relay.transport.RelayConnection, "__init__", with_a_clock)
+
+    def pass_by(seconds: float) -> None:
+        passed[0] += seconds
+
+    return pass_by
+
+
+def test_an_idle_connection_is_dropped_before_the_listener_hangs(hcm: Site, later: Callable[[float], None]) -> None:
     bounds = Limits(Deadline.after(30))
     with hcm.client() as client:
-        client.clusters(bounds)
-        client.clusters(bounds)
-        assert hcm.sandbox.calls.count("relay", "GET", "connect") == 1
-        monkeypatch.setattr(shared.relay.transport, "MOST_IDLE", 0.0)
+        for _ in range(4):
+            client.clusters(bounds)
+            later(44)
+        assert hcm.sandbox.calls.count("relay", "GET", "connect") == 1, "idle means since it was last used"
+        later(2)
         client.clusters(bounds)
         assert hcm.sandbox.calls.count("relay", "GET", "connect") == 2
         until(lambda: hcm.tunnels() == 1)
 
 
-def test_an_old_connection_is_replaced_although_it_is_in_use(hcm: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_old_connection_is_replaced_although_it_is_in_use(hcm: Site, later: Callable[[float], None]) -> None:
     bounds = Limits(Deadline.after(30))
     with hcm.client() as client:
-        client.clusters(bounds)
-        monkeypatch.setattr(shared.relay.transport, "OLDEST", 0.0)
-        client.clusters(bounds)
+        for _ in range(46):  # times 40 seconds: a little more than half an hour
+            client.clusters(bounds)
+            later(40)
     assert hcm.sandbox.calls.count("relay", "GET", "connect") == 2
+
+
+def test_an_answer_after_which_the_connection_closes_is_read_whole(hcm: Site) -> None:
+    async def closing(request: web.Request) -> web.Response:
+        answer = web.json_response({"entities": ["x" * 1_000] * 1_000})
+        answer.force_close()
+        return answer
+
+    app = web.Application()
+    app.router.add_get("/", closing)
+    host = hcm.cluster().host or ""
+    server = hcm.sandbox.serve(app, hcm.sandbox.corporate_certificate(host))
+    hcm.hybrid().names.lead_to(server.port)
+    ca = hcm.keyring.text(hcm.cluster().ca)
+    with open_session(ca=ca, environ=hcm.sandbox.environ) as session:
+        lead_through(hcm.resources, session, hcm.cluster().url, hcm.cluster().relay)
+        bounds = Limits(Deadline.after(20), attempts=1)
+        for _ in range(3):
+            answer = call(session, "GET", f"{hcm.cluster().url}/", system="it", limits=bounds, repeatable=False)
+            assert len(answer.json["entities"]) == 1_000
+    until(lambda: hcm.tunnels() == 0)
 
 
 def test_prism_is_told_goodbye_through_a_listener_that_passes_on_no_close(hcm: Site) -> None:

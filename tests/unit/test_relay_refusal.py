@@ -59,6 +59,7 @@ def test_no_two_causes_share_a_remedy_where_different_hands_are_needed() -> None
 @pytest.mark.parametrize(
     ("reason", "expired", "audience"),
     [
+        ("The token has expired", True, False),
         ("ExpiredToken: expired", True, False),
         ("InvalidAudience: not ours", False, True),
         ("MissingToken", False, False),
@@ -84,13 +85,16 @@ def seen(first: bytes = b"", close_code: int | None = None, fault: str = "") -> 
     ("observed", "waited", "says", "retryable"),
     [
         (seen(close_code=1000), False, "does not reach it (closed with code 1000)", True),
-        (seen(close_code=1011), False, "does not reach it (closed with code 1011)", True),
+        (seen(close_code=1001), False, "was deleted or disabled (closed with code 1001)", False),
+        (seen(close_code=1008), False, "ended the connection for its token (closed with code 1008)", True),
+        (seen(close_code=1011), False, "failed (closed with code 1011)", True),
+        (seen(close_code=1006), False, "lost the connection (closed with code 1006)", True),
         (seen(), True, "accepted, and nothing came from behind it", True),
         (seen(b"\x00\x00\x00", 1000), False, "is azbridge, and was spoken to as the Hybrid Connection Manager", False),
         (seen(b"HTTP/1.1 400 Bad"), False, "does not speak TLS on that port", False),
         (seen(fault="sent text where bytes were due"), False, "sent text where bytes were due", False),
     ],
-    ids=["unreachable", "relay-failed", "silent", "azbridge", "no-tls", "text"],
+    ids=["unreachable", "deleted", "token", "relay-failed", "lost", "silent", "azbridge", "no-tls", "text"],
 )
 def test_what_came_through_a_tunnel_tells_why_no_tls_came_up(
     observed: Observed, waited: bool, says: str, retryable: bool

@@ -10,7 +10,7 @@ from azure.core.credentials import AccessToken
 from azure.core.exceptions import ClientAuthenticationError
 
 from shared.call_failure import HopFailed
-from shared.relay.token import RelayToken
+from shared.relay.token import SCOPES, RelayToken
 
 
 class Identity:
@@ -27,16 +27,27 @@ class Identity:
 
 def test_the_first_form_of_the_audience_is_asked_for() -> None:
     identity = Identity()
-    assert RelayToken(identity).current() == "token-1"
+    assert RelayToken(identity).current().token == "token-1"
     assert identity.asked == [("https://relay.azure.net/.default", None)]
+    assert SCOPES == ("https://relay.azure.net/.default", "https://relay.azure.net//.default")
 
 
 def test_the_other_form_is_kept_once_it_was_needed() -> None:
     identity = Identity()
     token = RelayToken(identity)
-    token.for_other_audience()
+    token.for_other_audience(token.current())
     token.current()
-    assert [scope for scope, _ in identity.asked] == ["https://relay.azure.net//.default"] * 2
+    assert [scope for scope, _ in identity.asked] == [SCOPES[0], SCOPES[1], SCOPES[1]]
+
+
+def test_two_whose_tokens_were_refused_at_once_do_not_undo_each_other() -> None:
+    token = RelayToken(Identity())
+    first, second = token.current(), token.current()
+    assert {token.for_other_audience(refused).scope for refused in (first, second)} == {SCOPES[1]}
+
+
+def test_a_token_is_not_in_the_repr() -> None:
+    assert "token-1" not in repr(RelayToken(Identity()).current())
 
 
 def test_a_renewed_token_is_not_the_one_that_msal_keeps() -> None:
