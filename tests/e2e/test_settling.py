@@ -291,7 +291,7 @@ def test_a_protection_domain_that_is_active_nowhere_yet_is_waited_for(app: App, 
     ("more", "told"),
     [
         pytest.param({}, [("plan", "failed")], id="at-once-without-settling"),
-        pytest.param({"settleSeconds": 2}, [("settle", "done"), ("plan", "failed")], id="when-the-time-is-up"),
+        pytest.param({"settleSeconds": 6}, [("settle", "done"), ("plan", "failed")], id="when-the-time-is-up"),
     ],
 )
 def test_a_protection_domain_that_never_becomes_active_fails_the_run(
