@@ -46,73 +46,64 @@ class Observed:
         self.received += len(data)
 
 
+@dataclass(frozen=True, slots=True)
+class _Meaning:
+    """``what`` names the relay as ``{relay}``."""
+
+    what: str
+    remedy: str
+    kind: str = "unreachable"
+    retryable: bool = False
+
+
 def refused(place: HybridConnection, status: int, reason: str, hide: tuple[str, ...]) -> HopFailed:
     """The failure that an answer other than 101 stands for."""
-    said = excerpt(reason, hide, limit=300)
-    text = reason.lower()
-
-    quoted = f" (HTTP {status}: {said})" if said else f" (HTTP {status})"
-
-    def failure(what: str, kind: str, remedy: str, *, retryable: bool = False) -> HopFailed:
-        return HopFailed(f"could not be reached: {what}{quoted}", kind=kind, retryable=retryable, remedy=remedy)
-
-    if "no listeners connected" in text:
-        return failure(
-            f"the {place.title} has no listener connected",
-            "unreachable",
-            f"Check that {ON_PREMISES} runs, and reaches Azure.",
-            retryable=True,
-        )
-    if "none of the connected listeners accepted" in text or status == 504:
-        return failure(
-            f"the listener of the {place.title} does not answer",
-            "unreachable",
-            f"Restart {ON_PREMISES}, and let its host reach *.servicebus.windows.net on TCP 443.",
-            retryable=True,
-        )
-    if status == 404:
-        return failure(
-            f"the namespace of the {place.title} knows no such hybrid connection",
-            "unreachable",
-            "Check relay.namespace and relay.path of the profile.",
-        )
-    if "prevented to connect" in text:
-        return failure(
-            f"the firewall of the namespace of the {place.title} does not admit the app",
-            "unreachable",
-            "Admit the app's outbound addresses in the namespace's networking, or use its private endpoint.",
-        )
-    if status in (401, 403):
-        no_token = TokenRefused(
-            f"could not be reached: the {place.title} refused the app's token{quoted}",
-            kind="unreachable",
-            retryable=False,
-            remedy='Give the app\'s identity the role "Azure Relay Sender" on the hybrid connection; it takes up to '
-            "five minutes to count.",
-        )
-        no_token.expired = "expired" in text
-        no_token.of_other_audience = "invalidaudience" in text
-        return no_token
-    if status in (429, 503):
-        return failure(
-            f"the {place.title} is busy or over its quota",
-            "throttled",
-            "Try again; a namespace carries 5,000 connections and a hybrid connection 25 listeners.",
-            retryable=True,
-        )
-    if status in (500, 502):
-        return failure(f"the {place.title} failed", "unreachable", "Try again.", retryable=True)
-    if 300 <= status < 400:
-        return failure(
-            f"the {place.title} answered with a redirect, which Realign does not follow",
-            "unreachable",
-            f"Check relay.namespace of the profile. {WAY_TO_AZURE}",
-        )
-    return failure(
-        f"the listener of the {place.title} refused the connection",
-        "unreachable",
-        f"Check what {ON_PREMISES} says in its log.",
+    said, text = excerpt(reason, hide, limit=300), reason.lower()
+    meaning = _TOKEN if _is_about_the_token(status, text) else _meaning(status, text)
+    cause = (
+        f"could not be reached: {meaning.what.format(relay=place.title)} (HTTP {status}{f': {said}' if said else ''})"
     )
+    if meaning is not _TOKEN:
+        return HopFailed(cause, kind=meaning.kind, retryable=meaning.retryable, remedy=meaning.remedy)
+    failure = TokenRefused(cause, kind=meaning.kind, retryable=meaning.retryable, remedy=meaning.remedy)
+    failure.expired = "expired" in text
+    failure.of_other_audience = "invalidaudience" in text
+    return failure
+
+
+_TOKEN = _Meaning(
+    "the {relay} refused the app's token",
+    'Give the app\'s identity the role "Azure Relay Sender" on the hybrid connection; it takes up to five minutes to '
+    "count.",
+)
+
+
+def _is_about_the_token(status: int, text: str) -> bool:
+    return status in (401, 403) and "prevented to connect" not in text
+
+
+def _meaning(status: int, text: str) -> _Meaning:
+    if "no listeners connected" in text:
+        what = "the {relay} has no listener connected"
+        return _Meaning(what, f"Check that {ON_PREMISES} runs, and reaches Azure.", retryable=True)
+    if "none of the connected listeners accepted" in text or status == 504:
+        remedy = f"Restart {ON_PREMISES}, and let its host reach *.servicebus.windows.net on TCP 443."
+        return _Meaning("the listener of the {relay} does not answer", remedy, retryable=True)
+    if status == 404:
+        what = "the namespace of the {relay} knows no such hybrid connection"
+        return _Meaning(what, "Check relay.namespace and relay.path of the profile.")
+    if "prevented to connect" in text:
+        remedy = "Admit the app's outbound addresses in the namespace's networking, or use its private endpoint."
+        return _Meaning("the firewall of the namespace of the {relay} does not admit the app", remedy)
+    if status in (429, 503):
+        remedy = "Try again; a namespace carries 5,000 connections and a hybrid connection 25 listeners."
+        return _Meaning("the {relay} is busy or over its quota", remedy, kind="throttled", retryable=True)
+    if status in (500, 502):
+        return _Meaning("the {relay} failed", "Try again.", retryable=True)
+    if 300 <= status < 400:
+        what = "the {relay} answered with a redirect, which Realign does not follow"
+        return _Meaning(what, f"Check relay.namespace of the profile. {WAY_TO_AZURE}")
+    return _Meaning("the listener of the {relay} refused the connection", f"Check what {ON_PREMISES} says in its log.")
 
 
 def no_way(
