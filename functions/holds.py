@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import azure.functions as func
 
+from functions.body import body_of
 from functions.parameters import check_known
 from functions.principal import caller_of
 from functions.respond import json_answer, respond
@@ -42,7 +43,7 @@ def _put(req: func.HttpRequest, resources: Resources) -> func.HttpResponse:
     from shared.runs.request import parse_request
 
     caller = _operator(req, resources)
-    request = parse_request(req.get_body(), HoldRequest)
+    request = parse_request(body_of(req), HoldRequest)
     name = req.route_params["name"]
     hold = hold_schedule(resources, name, request, caller)
     return json_answer({"profile": name, "hold": hold_shape(hold)})

@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import azure.functions as func
 
+from functions.body import body_of
+from functions.conditional import known_tags, unless_known
 from functions.parameters import check_known, wait_of
-from functions.respond import failed, handler_for, json_answer
+from functions.respond import failed, handler_for
 from functions.start import answer_started
 from shared.errors import InvalidRequest
 from shared.model.run import Run, RunId
 from shared.runs.access import FUNCTION_KEY
 
 if TYPE_CHECKING:
+    from functions.contract import answers
     from shared.runs.resources import Resources
     from shared.runs.start import Started
 
@@ -50,7 +53,7 @@ def _start(req: func.HttpRequest, resources: Resources) -> Started:
     from shared.runs.start import start_run
 
     check_known(req)
-    asked = parse_request(req.get_body(), HookRequest)
+    asked = parse_request(body_of(req), HookRequest)
     request = RunRequest.model_validate({name: getattr(asked, name) for name in RunRequest.model_fields})
     key = req.headers.get("idempotency-key")
     return start_run(resources, asked.profile, request, FUNCTION_KEY, trigger="hook", idempotency_key=key)
@@ -61,11 +64,12 @@ async def _get(req: func.HttpRequest, resources: Resources) -> func.HttpResponse
     run_id = req.params.get("id")
     if not run_id:
         raise InvalidRequest("id: is missing. Add ?id= with the id of the run.", field="id")
+    known = known_tags(req)
     run = (await asyncio.to_thread(resources.runs.get, RunId(run_id))).value
-    return json_answer(_shown(run))
+    return unless_known(_shown(run), known)
 
 
-def _shown(run: Run) -> dict[str, Any]:
+def _shown(run: Run) -> answers.Run:
     """A run with the one link that a holder of the key can follow."""
     from functions.shapes import run_shape
 

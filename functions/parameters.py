@@ -15,6 +15,7 @@ from shared.errors import InvalidRequest
 DEFAULT_LIMIT = 100
 LARGEST_LIMIT = 1_000
 LONGEST_WAIT = 200
+LONGEST_SEARCH = 200
 LONGEST_CURSOR = 80  # a run, a machine or an event is named with less, and a table's key holds three times as much
 
 E = TypeVar("E", bound=StrEnum)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import azure.functions as func
 
+from functions.conditional import known_tags, unless_known
 from functions.parameters import check_known
 from functions.principal import caller_of
-from functions.respond import json_answer, respond
+from functions.respond import respond
 from shared.runs.access import Role
 
 if TYPE_CHECKING:
@@ -37,9 +38,10 @@ def _list(req: func.HttpRequest, resources: Resources) -> func.HttpResponse:
 
     caller_of(req, easy_auth=resources.settings.auth.enabled, role=Role.READER, what="see the profiles")
     check_known(req)
+    known = known_tags(req)
     holds = resources.holds.every(resources.now())
     items = [profile_shape(file, holds.get(name)) for name, file in sorted(resources.profiles().items())]
-    return json_answer({"items": items, "cursor": None})
+    return unless_known({"items": items, "cursor": None}, known)
 
 
 def _one(req: func.HttpRequest, resources: Resources) -> func.HttpResponse:
@@ -47,5 +49,6 @@ def _one(req: func.HttpRequest, resources: Resources) -> func.HttpResponse:
 
     caller_of(req, easy_auth=resources.settings.auth.enabled, role=Role.READER, what="see the profiles")
     check_known(req)
+    known = known_tags(req)
     file = resources.profile_file(req.route_params["name"])
-    return json_answer(profile_shape(file, resources.holds.every(resources.now()).get(file.name)))
+    return unless_known(profile_shape(file, resources.holds.every(resources.now()).get(file.name)), known)

@@ -7,7 +7,7 @@ import logging
 import re
 import uuid
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 import azure.functions as func
@@ -24,7 +24,19 @@ from shared.errors import (
     TooManyRequests,
 )
 
+if TYPE_CHECKING:
+    from functions.contract.answers import Problem
+
 log = logging.getLogger(__name__)
+
+# On every answer. What is no page of ours loads nothing, is shown in no frame and tells nobody where it came from.
+SAFE_HEADERS: Mapping[str, str] = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
 
 Handler = Callable[[], func.HttpResponse]
 H = TypeVar("H")
@@ -85,7 +97,7 @@ def json_answer(
     return func.HttpResponse(
         body.encode(errors="replace"),  # half a surrogate pair, which a profile file can hold, has no UTF-8
         status_code=status,
-        headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", **(headers or {})},
+        headers={**SAFE_HEADERS, **(headers or {})},
         mimetype=mimetype,
     )
 
@@ -93,7 +105,21 @@ def json_answer(
 def problem(request: func.HttpRequest, error: RealignError, trace: str | None = None) -> func.HttpResponse:
     """An error as ``application/problem+json``; the ``traceId`` stands in the log beside it."""
     trace = trace or _trace_id(request)
-    document: dict[str, Any] = {
+    headers: dict[str, str] = {}
+    match error:
+        case TooManyRequests():
+            headers["Retry-After"] = str(error.retry_after)
+        case MethodNotAllowed():
+            headers["Allow"] = ", ".join(error.allowed)
+    level = logging.ERROR if error.status >= 500 else logging.INFO
+    log.log(level, "answered %s %s trace=%s: %s", error.status, error.code, trace, error)
+    document = problem_shape(error, trace)
+    return json_answer(document, status=error.status, headers=headers, mimetype="application/problem+json")
+
+
+def problem_shape(error: RealignError, trace: str) -> Problem:
+    """The members of RFC 9457, ours, and what only this kind of error knows."""
+    shape: Problem = {
         "type": f"urn:realign:{error.code}",
         "title": error.title,
         "status": error.status,
@@ -101,25 +127,18 @@ def problem(request: func.HttpRequest, error: RealignError, trace: str | None = 
         "code": error.code,
         "traceId": trace,
     }
-    headers: dict[str, str] = {}
     match error:
         case InvalidRequest(field=str() as field):
-            document["field"] = field
+            shape["field"] = field
         case ProfileInvalid():
-            document["errors"] = list(error.errors)
+            shape["errors"] = list(error.errors)
         case ProfileBusy():
-            document["runId"] = error.run_id
+            shape["runId"] = error.run_id
         case PlanChanged():
-            document["fingerprint"] = error.fingerprint
+            shape["fingerprint"] = error.fingerprint
         case RemapNotOpen():
-            document["machines"] = list(error.machines)
-        case TooManyRequests():
-            headers["Retry-After"] = str(error.retry_after)
-        case MethodNotAllowed():
-            headers["Allow"] = ", ".join(error.allowed)
-    level = logging.ERROR if error.status >= 500 else logging.INFO
-    log.log(level, "answered %s %s trace=%s: %s", error.status, error.code, trace, error)
-    return json_answer(document, status=error.status, headers=headers, mimetype="application/problem+json")
+            shape["machines"] = list(error.machines)
+    return shape
 
 
 def _trace_id(request: func.HttpRequest) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import azure.functions as func
 
+from functions.body import body_of
 from functions.parameters import check_known, wait_of
 from functions.principal import caller_of
 from functions.respond import failed, handler_for, json_answer
@@ -88,7 +89,7 @@ def _done(req: func.HttpRequest, resources: Resources, action: _Action) -> tuple
     caller = caller_of(req, easy_auth=resources.settings.auth.enabled, role=action.role, what=action.what)
     check_known(req)
     wait = wait_of(req)
-    return action.do(resources, RunId(req.route_params["id"]), req.get_body(), caller), wait
+    return action.do(resources, RunId(req.route_params["id"]), body_of(req), caller), wait
 
 
 def _approve(resources: Resources, run_id: RunId, body: bytes, caller: Caller) -> Run:

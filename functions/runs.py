@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import azure.functions as func
 
-from functions.parameters import LARGEST_LIMIT, check_known, choice_of, cursor_for, cursor_of, limit_of
+from functions.conditional import known_tags, unless_known
+from functions.parameters import LARGEST_LIMIT, LONGEST_SEARCH, check_known, choice_of, cursor_for, cursor_of, limit_of
 from functions.principal import caller_of
-from functions.respond import json_answer, respond
+from functions.respond import SAFE_HEADERS, respond
 from shared.errors import InvalidRequest
 from shared.model.citrix import MachineId
 from shared.model.finding import FindingKind
@@ -19,8 +20,6 @@ from shared.runs.access import Role
 if TYPE_CHECKING:
     from shared.azure.finding_row import StoredFinding
     from shared.runs.resources import Resources
-
-LONGEST_SEARCH = 200
 
 
 def blueprint(resources: Callable[[], Resources]) -> func.Blueprint:
@@ -69,7 +68,7 @@ def _list(req: func.HttpRequest, resources: Resources) -> func.HttpResponse:
     _reader(req, resources)
     check_known(req, "profile", "status", "limit", "cursor")
     limit, before = limit_of(req), cursor_of(req)
-    status = choice_of(req, "status", RunStatus)
+    status, known = choice_of(req, "status", RunStatus), known_tags(req)
     found = resources.runs.newest(
         req.params.get("profile"),
         frozenset({status}) if status is not None else None,
@@ -78,7 +77,7 @@ def _list(req: func.HttpRequest, resources: Resources) -> func.HttpResponse:
     )
     page = found[:limit]
     cursor = cursor_for(page[-1].id) if len(found) > limit else None
-    return json_answer({"items": [run_shape(run) for run in page], "cursor": cursor})
+    return unless_known({"items": [run_shape(run) for run in page], "cursor": cursor}, known)
 
 
 def _one(req: func.HttpRequest, resources: Resources) -> func.HttpResponse:
@@ -88,9 +87,10 @@ def _one(req: func.HttpRequest, resources: Resources) -> func.HttpResponse:
 
     _reader(req, resources)
     check_known(req)
+    known = known_tags(req)
     run = resources.runs.get(RunId(req.route_params["id"])).value
     text = resources.inputs.text(run.id, "unmatched") if run.unmatched else None
-    return json_answer(run_shape(run, unmatched=json.loads(text) if text else {}))
+    return unless_known(run_shape(run, unmatched=json.loads(text) if text else {}), known)
 
 
 def _page(
@@ -114,10 +114,10 @@ def _remaps(req: func.HttpRequest, resources: Resources) -> func.HttpResponse:
 
     _reader(req, resources)
     check_known(req, "finding", "state", "q", "limit", "cursor")
-    limit, after = limit_of(req), cursor_of(req)
+    limit, after, known = limit_of(req), cursor_of(req), known_tags(req)
     run_id = _run_id(req, resources)
     found, more = _page(req, resources, run_id, MachineId(after) if after is not None else None, limit)
-    return json_answer({"items": [finding_shape(finding) for finding in found], "cursor": cursor_for(more)})
+    return unless_known({"items": [finding_shape(finding) for finding in found], "cursor": cursor_for(more)}, known)
 
 
 def _remaps_csv(req: func.HttpRequest, resources: Resources) -> func.HttpResponse:
@@ -137,11 +137,7 @@ def _remaps_csv(req: func.HttpRequest, resources: Resources) -> func.HttpRespons
 
     # the mark at the start tells Excel that it is UTF-8
     body = "\ufeff" + findings_csv(every())
-    headers = {
-        "Content-Disposition": f'attachment; filename="realign-{run_id}.csv"',
-        "Cache-Control": "no-store",
-        "X-Content-Type-Options": "nosniff",
-    }
+    headers = {**SAFE_HEADERS, "Content-Disposition": f'attachment; filename="realign-{run_id}.csv"'}
     return func.HttpResponse(body.encode(), status_code=200, headers=headers, mimetype="text/csv", charset="utf-8")
 
 
@@ -150,6 +146,6 @@ def _events(req: func.HttpRequest, resources: Resources) -> func.HttpResponse:
 
     _reader(req, resources)
     check_known(req, "limit", "cursor")
-    limit, after = limit_of(req), cursor_of(req)
+    limit, after, known = limit_of(req), cursor_of(req), known_tags(req)
     found, more = resources.events.page(_run_id(req, resources), after, limit)
-    return json_answer({"items": [event_shape(event) for event in found], "cursor": cursor_for(more)})
+    return unless_known({"items": [event_shape(event) for event in found], "cursor": cursor_for(more)}, known)

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 from urllib.parse import quote
 
 from shared.azure.finding_row import StoredFinding
@@ -18,10 +18,17 @@ from shared.model.run import Event, Run
 from shared.profile_files import ProfileFile
 from shared.runs.health import Health
 
+if TYPE_CHECKING:
+    from functions.contract import answers
+
 PREFIX = "/api"
 MOST_UNMATCHED = 1_000  # names a scope key
 
 
+@overload
+def time_text(at: datetime) -> str: ...
+@overload
+def time_text(at: datetime | None) -> str | None: ...
 def time_text(at: datetime | None) -> str | None:
     """RFC 3339 in UTC, to the millisecond."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z") if at is not None else None
@@ -31,9 +38,9 @@ def run_location(run: Run) -> str:
     return f"{PREFIX}/runs/{quote(run.id, safe='')}"
 
 
-def run_shape(run: Run, unmatched: Mapping[str, Iterable[str]] | None = None) -> dict[str, Any]:
+def run_shape(run: Run, unmatched: Mapping[str, Iterable[str]] | None = None) -> answers.Run:
     here = run_location(run)
-    shape: dict[str, Any] = {
+    shape: answers.Run = {
         "id": run.id,
         "profile": run.profile,
         "siteId": run.site_id,
@@ -73,6 +80,7 @@ def run_shape(run: Run, unmatched: Mapping[str, Iterable[str]] | None = None) ->
             "remaps": f"{here}/remaps",
             "csv": f"{here}/remaps.csv",
             "events": f"{here}/events",
+            "report": f"{here}/report",
         },
     }
     if unmatched is not None:
@@ -81,7 +89,7 @@ def run_shape(run: Run, unmatched: Mapping[str, Iterable[str]] | None = None) ->
     return shape
 
 
-def finding_shape(finding: StoredFinding) -> dict[str, Any]:
+def finding_shape(finding: StoredFinding) -> answers.Finding:
     return {
         "machine": {
             "id": finding.machine,
@@ -106,12 +114,12 @@ def finding_shape(finding: StoredFinding) -> dict[str, Any]:
     }
 
 
-def _hosting_shape(hosting: Hosting) -> dict[str, Any]:
+def _hosting_shape(hosting: Hosting) -> answers.Hosting:
     return {"hostingConnection": hosting.connection, "hostedMachineId": hosting.machine_id}
 
 
-def event_shape(event: Event) -> dict[str, Any]:
-    shape: dict[str, Any] = {
+def event_shape(event: Event) -> answers.Event:
+    shape: answers.Event = {
         "at": time_text(event.at),
         "actor": event.actor,
         "action": event.action,
@@ -122,11 +130,11 @@ def event_shape(event: Event) -> dict[str, Any]:
     return shape
 
 
-def hold_shape(hold: Hold) -> dict[str, Any]:
+def hold_shape(hold: Hold) -> answers.Hold:
     return {"until": time_text(hold.until), "by": hold.by, "at": time_text(hold.at), "reason": hold.reason}
 
 
-def profile_shape(file: ProfileFile, hold: Hold | None = None) -> dict[str, Any]:
+def profile_shape(file: ProfileFile, hold: Hold | None = None) -> answers.ProfileFile:
     """A profile with its errors, and the hold of its schedule. It names secrets and holds none."""
     profile = file.profile
     return {
@@ -140,7 +148,7 @@ def profile_shape(file: ProfileFile, hold: Hold | None = None) -> dict[str, Any]
     }
 
 
-def health_shape(health: Health) -> dict[str, Any]:
+def health_shape(health: Health) -> answers.Health:
     return {
         "status": health.status,
         "checks": [

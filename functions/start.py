@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import azure.functions as func
 
+from functions.body import body_of
 from functions.parameters import check_known, wait_of
 from functions.principal import caller_of
 from functions.respond import failed, handler_for
@@ -16,6 +17,7 @@ from shared.model.run import Run
 from shared.runs.access import Role
 
 if TYPE_CHECKING:
+    from functions.contract import answers
     from shared.runs.resources import Resources
     from shared.runs.start import Started
 
@@ -46,20 +48,20 @@ def _start(req: func.HttpRequest, resources: Resources) -> tuple[Started, int | 
     caller = caller_of(req, easy_auth=resources.settings.auth.enabled, role=Role.OPERATOR, what="start runs")
     check_known(req)
     wait = wait_of(req)
-    request = parse_request(req.get_body(), RunRequest)
+    request = parse_request(body_of(req), RunRequest)
     key = req.headers.get("idempotency-key")
     name = req.route_params["name"]
     return start_run(resources, name, request, caller, trigger="http", idempotency_key=key), wait
 
 
-def _shown(run: Run) -> dict[str, Any]:
+def _shown(run: Run) -> answers.Run:
     from functions.shapes import run_shape
 
     return run_shape(run)
 
 
 async def answer_started(
-    resources: Resources, started: Started, wait: int | None, shown: Callable[[Run], dict[str, Any]]
+    resources: Resources, started: Started, wait: int | None, shown: Callable[[Run], answers.Run]
 ) -> func.HttpResponse:
     """The answer to a start: 202, or 200 once the run rests in the time to wait."""
     headers = {"Idempotency-Replayed": "true"} if started.replayed else {}

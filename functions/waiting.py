@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import azure.functions as func
 
@@ -14,6 +14,7 @@ from shared.errors import StorageError
 from shared.model.run import Run
 
 if TYPE_CHECKING:
+    from functions.contract import answers
     from shared.runs.resources import Resources
 
 POLL_SECONDS = 0.5
@@ -23,7 +24,7 @@ async def answer_at_work(
     resources: Resources,
     run: Run,
     wait: int | None,
-    shown: Callable[[Run], dict[str, Any]],
+    shown: Callable[[Run], answers.Run],
     headers: Mapping[str, str] | None = None,
 ) -> func.HttpResponse:
     """202 with where to look, or 200 once the run rests, if that is within ``wait`` seconds.

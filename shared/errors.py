@@ -19,6 +19,8 @@ holds a secret, and whatever a vendor answered is cut and scrubbed before it get
     │   ├── PlanOutdated               the plan is too old, or there is a newer one
     │   ├── PlanChanged                the plan is not the one that the caller saw
     │   └── RemapNotOpen               ``machines`` are not in a state that allows this
+    ├── BodyTooLarge              413
+    ├── UnsupportedMediaType      415  the body is no JSON by its own word
     ├── IdempotencyMismatch       422  the key came with another body
     ├── TooManyRequests           429
     ├── SettingsInvalid           500  app settings are missing or wrong; ``problems`` has one sentence each
@@ -161,6 +163,18 @@ class RemapNotOpen(Conflict):
     def __init__(self, message: str, *, machines: tuple[str, ...]) -> None:
         super().__init__(message)
         self.machines = machines
+
+
+class BodyTooLarge(RealignError):
+    status = 413
+    code = "body-too-large"
+    title = "The body is too large"
+
+
+class UnsupportedMediaType(RealignError):
+    status = 415
+    code = "unsupported-media-type"
+    title = "Not the type of body that is read here"
 
 
 class IdempotencyMismatch(RealignError):

@@ -25,7 +25,7 @@ from shared.model.states import check_run_move
 ACTIVE = frozenset({RunStatus.QUEUED, RunStatus.PLANNING, RunStatus.APPLYING, RunStatus.ROLLING_BACK})
 
 _ACTIVE_PARTITION = "active"
-_ID = re.compile(r"[0-9A-Za-z]{1,64}")
+RUN_ID = re.compile(r"[0-9A-Za-z]{1,64}")
 _LAST_MICROSECOND = 16**13 - 1  # of the year 2112
 _SETTLED = timedelta(minutes=10)
 _READERS = 8
@@ -124,7 +124,7 @@ class Runs:
         return self._table.delete(_ACTIVE_PARTITION, run_id, pointer.etag)
 
     def _find(self, run_id: RunId) -> Versioned[Run] | None:
-        if not _ID.fullmatch(run_id):  # ids are ours: what does not look like one is no key either
+        if not RUN_ID.fullmatch(run_id):  # ids are ours: what does not look like one is no key either
             return None
         row = self._table.get(RUN_PARTITION, run_id)
         return Versioned(_run_of(row), row.etag) if row is not None else None

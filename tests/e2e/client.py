@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 import requests
 
+from tests.e2e.described import check_described
+
 Json = dict[str, Any]
 T = TypeVar("T")
 
@@ -39,7 +41,10 @@ def _chosen(machines: tuple[str, ...]) -> Json:
 
 
 class Api:
-    """Calls the host at ``url`` as ``role`` unless a call says otherwise; ``answers`` keeps the body of each answer."""
+    """Calls the host at ``url`` as ``role`` unless a call says otherwise; ``answers`` keeps the body of each answer.
+
+    Every answer has to be one that the OpenAPI document describes.
+    """
 
     def __init__(self, url: str, function_key: str = "", *, role: str = "Operator") -> None:
         self.url = url
@@ -58,6 +63,7 @@ class Api:
             method, self.url + path, headers={**signed, **(headers or {})}, timeout=120, **options
         )
         self.answers.append(f"{answer.headers}{answer.text}")
+        check_described(method, path, answer)
         return answer
 
     def get(self, path: str, **options: Any) -> requests.Response:

@@ -48,6 +48,8 @@ ERRORS = [
     ),
     pytest.param(errors.PlanImpossible("Change it."), (409, "plan-impossible", {}), id="plan-impossible"),
     pytest.param(errors.NotActiveYet("Wait."), (409, "plan-impossible", {}), id="not-active-yet"),
+    pytest.param(errors.BodyTooLarge("Split it."), (413, "body-too-large", {}), id="body-too-large"),
+    pytest.param(errors.UnsupportedMediaType("Send JSON."), (415, "unsupported-media-type", {}), id="media-type"),
     pytest.param(errors.IdempotencyMismatch("New key."), (422, "idempotency-mismatch", {}), id="idempotency-mismatch"),
     pytest.param(errors.TooManyRequests("Wait.", retry_after=60), (429, "too-many-requests", {}), id="too-many"),
     pytest.param(errors.SettingsInvalid(("Set A.", "Set B.")), (500, "settings-invalid", {}), id="settings-invalid"),

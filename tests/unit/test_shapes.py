@@ -111,6 +111,7 @@ def test_a_run_that_has_just_been_asked_for() -> None:
             "remaps": f"{here}/remaps",
             "csv": f"{here}/remaps.csv",
             "events": f"{here}/events",
+            "report": f"{here}/report",
         },
     }
 

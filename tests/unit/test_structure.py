@@ -207,6 +207,7 @@ ROUTES = {
     "runs_cancel": "runs/{id}/cancel",
     "profiles_hold": "profiles/{name}/hold",
     "hooks_runs": "hooks/runs",
+    "openapi": "openapi.json",
 }
 
 

@@ -1,0 +1,159 @@
+"""The OpenAPI 3.1 document: made of the models that check requests and the types that answers are built by."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from functions.contract import answers
+from functions.contract.operations import OPERATIONS, Answer, Operation
+from functions.contract.problems import Refusals
+from functions.respond import SAFE_HEADERS
+from functions.shapes import PREFIX
+from shared.http import VERSION
+from shared.runs.access import Role
+
+REF = "#/components/schemas/{model}"
+_ABOUT = """\
+Keeps Citrix power management attached to the right Nutanix VM: starts runs, shows what they found, and takes decisions.
+
+JSON is camelCase; unknown members and parameters are refused. Errors are `application/problem+json` with a stable
+`code`. An address answers 405 to a method that it does not have. Every answer has the headers
+`Cache-Control: no-store`, `Content-Security-Policy`, `Referrer-Policy` and `X-Content-Type-Options`. What changes
+something is refused with 403 where a browser sends it for a page of another site (`Sec-Fetch-Site`, `Origin`)."""
+_TAGS = {
+    "Orchestrators": "Start and status by function key, for those who cannot sign in to Entra ID.",
+    "Runs": "One execution of a profile each.",
+    "Review": "Decisions on a run; each answers with the run.",
+    "Profiles": "A site, its clusters, a scope and a policy.",
+    "Health": "The service itself.",
+}
+_HEADERS = {
+    "ETag": "Of what is shown; send it as If-None-Match.",
+    "Location": "Where the run is.",
+    "Retry-After": "Seconds to wait before asking again.",
+    "Preference-Applied": "The wait=N that was kept to.",
+    "Idempotency-Replayed": "true: the key had made this run before.",
+    "Content-Disposition": "A name for the file.",
+}
+_HOST_REFUSES = {"description": "No function key, or a wrong one. The Functions host answers, without a body."}
+
+
+@cache
+def document() -> dict[str, Any]:
+    """The whole of it. Do not change what you get: it is made once a process."""
+    schemas, refs = _schemas()
+    refusals = Refusals()
+    paths: dict[str, Any] = {}
+    for operation in OPERATIONS:
+        place = paths.setdefault(f"{PREFIX}/{operation.route}", {})
+        place[operation.method.lower()] = _operation(operation, refs, refusals)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Realign", "version": VERSION, "description": _ABOUT, "license": _LICENSE},
+        "servers": [{"url": "/", "description": "The function app."}],
+        "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "headers": {name: _header(text) for name, text in _HEADERS.items()},
+            "responses": refusals.components,
+            "securitySchemes": _SIGN_INS,
+        },
+        "x-headers-of-every-answer": dict(SAFE_HEADERS),
+    }
+
+
+_LICENSE = {"name": "MIT", "identifier": "MIT"}
+_SIGN_INS = {
+    "entraId": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "An Entra ID token for the app, checked by App Service authentication; its app roles are "
+        "Realign.Reader, Realign.Operator and Realign.Approver, of which a higher one includes the lower ones. A "
+        "browser that signed in sends App Service's cookie instead.",
+    },
+    "functionKey": {"type": "apiKey", "in": "header", "name": "x-functions-key"},
+    "functionKeyInAddress": {"type": "apiKey", "in": "query", "name": "code"},
+}
+
+
+def _header(text: str) -> dict[str, Any]:
+    return {"description": text, "schema": {"type": "string"}}
+
+
+def _schemas() -> tuple[dict[str, Any], dict[Any, Any]]:
+    """The components, and for each type that an operation names the schema that stands for it."""
+    wanted: list[Any] = [answers.Problem]
+    for operation in OPERATIONS:
+        wanted += [answer.shape for answer in operation.answers.values() if answer.shape is not None]
+        wanted += [operation.body.model] if operation.body is not None else []
+    unique = list({_key(each): each for each in wanted}.values())
+    inputs: list[Any] = [(_key(each), "validation", TypeAdapter(each)) for each in unique]
+    found, whole = TypeAdapter.json_schemas(inputs, ref_template=REF)
+    return _plain(whole["$defs"]), {key: schema for (key, _), schema in found.items()}
+
+
+def _key(shape: Any) -> str:
+    return str(shape)
+
+
+def _plain(schemas: dict[str, Any]) -> dict[str, Any]:
+    """Without the titles that pydantic makes up for each property ("Hostingconnection")."""
+    for schema in schemas.values():
+        for described in schema.get("properties", {}).values():
+            described.pop("title", None)
+    return schemas
+
+
+def _operation(operation: Operation, refs: dict[Any, Any], refusals: Refusals) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "operationId": operation.name,
+        "tags": [operation.tag],
+        "summary": operation.summary,
+        "description": _who(operation.role),
+        "security": _security(operation.role),
+        "parameters": [parameter.as_json() for parameter in operation.parameters],
+        "responses": {
+            **{str(status): _answer(answer, refs) for status, answer in operation.answers.items()},
+            **refusals.of(operation.refusals),
+        },
+    }
+    if operation.role is None:
+        described["responses"]["401"] = _HOST_REFUSES
+    if operation.body is not None:
+        described["requestBody"] = {
+            "required": operation.body.required,
+            "content": {
+                "application/json": {"schema": refs[_key(operation.body.model)], "example": operation.body.example}
+            },
+        }
+    return described
+
+
+def _who(role: Role | None) -> str:
+    if role is None:
+        return "For whoever holds the function key; nothing else of the sign-in counts."
+    return "For everybody." if role is Role.NONE else f"Needs the app role `{_app_role(role)}`."
+
+
+def _security(role: Role | None) -> list[dict[str, list[str]]]:
+    if role is None:
+        return [{"functionKey": []}, {"functionKeyInAddress": []}]
+    return [] if role is Role.NONE else [{"entraId": [_app_role(role)]}]
+
+
+def _app_role(role: Role) -> str:
+    return f"Realign.{role.name.capitalize()}"
+
+
+def _answer(answer: Answer, refs: dict[Any, Any]) -> dict[str, Any]:
+    described: dict[str, Any] = {"description": answer.description}
+    if answer.headers:
+        described["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in answer.headers}
+    if answer.media_type is not None:
+        described["content"] = {answer.media_type: {"schema": refs[_key(answer.shape)], "example": answer.example}}
+    return described
