@@ -1,4 +1,4 @@
-"""The queue functions: the work, and what failed too often."""
+"""The queue functions: the work, what webhooks are told, and what failed too often in either."""
 
 from __future__ import annotations
 
@@ -24,6 +24,20 @@ def blueprint(resources: Callable[[], Resources]) -> func.Blueprint:
     @bp.function_name("work_poison")
     @bp.queue_trigger(arg_name="msg", queue_name="realign-work-poison", connection="AzureWebJobsStorage")
     def work_poison(msg: func.QueueMessage) -> None:
+        from shared.runs.work import give_up
+
+        give_up(resources(), msg.get_body())
+
+    @bp.function_name("notify")
+    @bp.queue_trigger(arg_name="msg", queue_name="realign-notify", connection="AzureWebJobsStorage")
+    def notify(msg: func.QueueMessage) -> None:
+        from shared.runs.work import do_work
+
+        do_work(resources(), msg.get_body())
+
+    @bp.function_name("notify_poison")
+    @bp.queue_trigger(arg_name="msg", queue_name="realign-notify-poison", connection="AzureWebJobsStorage")
+    def notify_poison(msg: func.QueueMessage) -> None:
         from shared.runs.work import give_up
 
         give_up(resources(), msg.get_body())

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, overload
-from urllib.parse import quote
 
 from shared.azure.finding_row import StoredFinding
 from shared.azure.holds import Hold
@@ -17,11 +16,11 @@ from shared.model.citrix import Hosting
 from shared.model.run import Event, Run
 from shared.profile_files import ProfileFile
 from shared.runs.health import Health
+from shared.runs.places import place_of_run
 
 if TYPE_CHECKING:
     from functions.contract import answers
 
-PREFIX = "/api"
 MOST_UNMATCHED = 1_000  # names a scope key
 
 
@@ -34,12 +33,8 @@ def time_text(at: datetime | None) -> str | None:
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z") if at is not None else None
 
 
-def run_location(run: Run) -> str:
-    return f"{PREFIX}/runs/{quote(run.id, safe='')}"
-
-
 def run_shape(run: Run, unmatched: Mapping[str, Iterable[str]] | None = None) -> answers.Run:
-    here = run_location(run)
+    here = place_of_run(run.id)
     shape: answers.Run = {
         "id": run.id,
         "profile": run.profile,

@@ -68,7 +68,7 @@ class EasyAuthFront:
         application.router.add_get("/.auth/login/done", _done)
         application.router.add_get("/.auth/logout", _logout)
         application.router.add_get("/.auth/me", _me)
-        application.router.add_route("*", "/{path:.*}", self._forward)
+        application.router.add_route("*", "/{path:(?s:.*)}", self._forward)
         self._runner = web.AppRunner(application, access_log=None, auto_decompress=False, shutdown_timeout=5.0)
         await self._runner.setup()
         try:

@@ -32,6 +32,7 @@ from sandbox.scenario import Endpoints, Expected, Scenario
 from sandbox.server import Background, Server
 from sandbox.storage_proxy import StorageProxy
 from sandbox.vault import Vault
+from sandbox.webhook import SECRET, WebhookReceiver
 from sandbox.world import World
 
 FAR_AWAY = "0 0 3 * * *"
@@ -54,6 +55,7 @@ class Sandbox:
 
     ``relay`` says how every Prism and, of a site on premises, every Delivery Controller is reached, whatever the
     scenario says: behind the simulated Azure Relay with that kind of listener, or by TCP relays alone (``tcp``).
+    ``notify``: the scenario's profile tells the sandbox's webhook, which other profiles may name as well.
     ``judged``: every answer is checked against its contract, which costs the simulators half of their time.
     """
 
@@ -68,6 +70,7 @@ class Sandbox:
         storage_proxy: bool = False,
         relay: RelayKind | None = None,
         judged: bool = True,
+        notify: bool = False,
     ) -> None:
         self.scenario = scenario
         self.calls = Calls()
@@ -83,6 +86,7 @@ class Sandbox:
         self._storage_proxy = storage_proxy
         self._relay_kind = relay
         self._judged = judged
+        self._notify = notify
         self._fronts: list[Front] = []
         self._urls: dict[str, str] = {}
         self._stack = ExitStack()
@@ -197,6 +201,9 @@ class Sandbox:
         for name, value in self.scenario.secrets(self.corporate_ca_pem).items():
             self.vault.put(name, value)
         self.vault.put(*self.scenario.controllers_secret())
+        self.webhook = WebhookReceiver(self.calls)
+        self.webhook.url = self.serve(self.webhook.app, certificate).url
+        self.vault.put(SECRET, self.webhook.secret())
         for name, setting in self._first_faults.items():
             self.faults.set(name, setting)
         self.environ = self._environ(identity.url + PATH, self._storage(), self._profiles())
@@ -251,8 +258,11 @@ class Sandbox:
             controllers=tuple(relay.place for relay in self.controller_relays.values()),
             routes={way.behind.host: way.route for way in self._premises.behind_azure()},
         )
-        document = json.dumps(self.scenario.profile_document(endpoints), indent=2)
-        Path(folder, f"{self.scenario.profile_name}.json").write_text(document, encoding="utf-8")
+        document = self.scenario.profile_document(endpoints)
+        if self._notify:
+            document["notify"] = self.webhook.profile_part()
+        text = json.dumps(document, indent=2)
+        Path(folder, f"{self.scenario.profile_name}.json").write_text(text, encoding="utf-8")
         return folder
 
     def _environ(self, identity_url: str, connection_string: str, profiles: str) -> dict[str, str]:
@@ -261,6 +271,7 @@ class Sandbox:
             "KEY_VAULT_URL": self.vault_url,
             "IDENTITY_ENDPOINT": identity_url,
             "IDENTITY_HEADER": self.identity.header,
+            "REALIGN_NOTIFY_HOSTS": self.webhook.place,
             "REALIGN_PROFILES": profiles,
             "REALIGN_SCHEDULE": FAR_AWAY,
             "REQUESTS_CA_BUNDLE": str(self.ca_file),

@@ -1,7 +1,8 @@
 """``python -m sandbox serve``: all of the sandbox and the app in it, until Ctrl-C.
 
 The first line on standard output is JSON and says where everything is. The admin route beside it sets faults and shows
-the counted calls: ``GET`` and ``POST /faults``, ``DELETE /faults/{name}``, ``GET`` and ``DELETE /calls``.
+the counted calls: ``GET`` and ``POST /faults``, ``DELETE /faults/{name}``, ``GET`` and ``DELETE /calls``; and what the
+webhook was told: ``GET /webhook``, and ``POST`` to have it fail.
 """
 
 from __future__ import annotations
@@ -90,9 +91,21 @@ def admin_app(sandbox: Sandbox) -> web.Application:
         sandbox.calls.clear()
         return web.Response(status=204)
 
+    async def show_webhook(request: web.Request) -> web.Response:
+        return web.json_response(sandbox.webhook.as_json())
+
+    async def set_webhook(request: web.Request) -> web.Response:
+        try:
+            sandbox.webhook.behave(await request.json())
+        except (ValueError, TypeError, AttributeError) as error:
+            return web.json_response({"error": str(error)}, status=400)
+        return web.json_response(sandbox.webhook.as_json())
+
     app = web.Application()
     app.add_routes(
         [
+            web.get("/webhook", show_webhook),
+            web.post("/webhook", set_webhook),
             web.get("/faults", show_faults),
             web.post("/faults", set_fault),
             web.delete("/faults/{name}", clear_fault),
@@ -109,7 +122,7 @@ def _serve(
     with ExitStack() as stack:
         # Always through the proxy: any fault may be set while it runs.
         latency = args.latency_ms / 1_000
-        sandbox = Sandbox(scenario, latency=latency, faults=faults, storage_proxy=True, relay=args.relay)
+        sandbox = Sandbox(scenario, latency=latency, faults=faults, storage_proxy=True, relay=args.relay, notify=True)
         stack.enter_context(sandbox)
         admin = sandbox.serve(admin_app(sandbox))
         host = HostProcess(sandbox.environ)
@@ -135,6 +148,7 @@ def _addresses(sandbox: Sandbox, app: str, admin: str) -> dict[str, object]:
         "prism": sandbox.prism_urls,
         "relay": sandbox.azure_relay_url,
         "keyVault": sandbox.vault_url,
+        "webhook": sandbox.webhook.url,
         "storage": sandbox.environ["AzureWebJobsStorage"],
         "admin": admin,
         "ca": str(sandbox.ca_file),

@@ -158,6 +158,25 @@ def call(
     raise AssertionError("unreachable: the loop above only ends by return or raise")
 
 
+def deliver(
+    session: requests.Session, url: str, body: bytes, *, headers: Mapping[str, str], system: str, limits: Limits
+) -> int:
+    """POST ``body`` as it is, once, and give the status of a 2xx; what else the answer says is not read.
+
+    For receivers whose answers have no form. Raises ``CallFailed`` as ``call`` does; redirects are not followed.
+    """
+    patience = limits.deadline.remaining()
+    try:
+        with session.post(
+            url, data=body, headers=dict(headers), timeout=patience, allow_redirects=False, stream=True
+        ) as response:
+            if not 200 <= response.status_code < 300:
+                raise refusal(response, b"", system)
+            return response.status_code
+    except (requests.RequestException, HTTPError, UnicodeError) as error:
+        raise network_failure(error, system) from error
+
+
 def should_repeat(
     failure: CallFailed, *, repeatable: bool, retry_on: frozenset[int] = RETRYABLE, wait_out_429: bool = True
 ) -> bool:

@@ -16,6 +16,7 @@ from shared.errors import SettingsInvalid
 
 STORAGE = "AzureWebJobsStorage"
 _ACCOUNT_NAME = re.compile(r"[a-z0-9]{3,24}")
+_NOTIFY_HOST = re.compile(r"(\*\.)?[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[0-9]{1,5})?")
 _PUBLIC_AUTHORITY = "https://login.microsoftonline.com"
 _CA_FILES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 _LOWER_CASE_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
@@ -78,6 +79,17 @@ class AuthSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class NotifySettings:
+    """``hosts`` are those that webhooks may be at, in lower case, each with its port where that is not 443.
+
+    ``home`` is the app's own address, ``https://host``, for links in messages; empty where the app does not know it.
+    """
+
+    hosts: tuple[str, ...] = ()
+    home: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     storage: StorageSettings
     identity: IdentitySettings
@@ -85,6 +97,7 @@ class Settings:
     profiles: ProfileSettings
     auth: AuthSettings
     trust: TrustSettings
+    notify: NotifySettings = NotifySettings()
 
 
 def load(environ: Mapping[str, str]) -> Settings:
@@ -98,6 +111,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         profiles=ProfileSettings(_text(environ, "REALIGN_PROFILES") or "profiles"),
         auth=AuthSettings((_text(environ, "WEBSITE_AUTH_ENABLED") or "").lower() in {"true", "1"}),
         trust=trust,
+        notify=_notify(environ, problems),
     )
     if problems:
         raise SettingsInvalid(tuple(problems))
@@ -244,6 +258,19 @@ def _vault(environ: Mapping[str, str], problems: list[str]) -> VaultSettings:
     elif not _is_https(url):
         problems.append("KEY_VAULT_URL must be an https:// URL, such as https://name.vault.azure.net.")
     return VaultSettings((url or "").rstrip("/"))
+
+
+def _notify(environ: Mapping[str, str], problems: list[str]) -> NotifySettings:
+    entries = [entry.strip().lower() for entry in (_text(environ, "REALIGN_NOTIFY_HOSTS") or "").split(",")]
+    hosts = tuple(entry.removesuffix(":443") for entry in entries if entry)
+    wrong = [host for host in hosts if not _NOTIFY_HOST.fullmatch(host)]
+    if wrong:
+        problems.append(
+            f"REALIGN_NOTIFY_HOSTS names {wrong[0][:80]}, which is no host: write names such as hooks.corp.example or "
+            "*.logic.azure.com, with commas and without https:// or a path."
+        )
+    name = _text(environ, "WEBSITE_HOSTNAME")
+    return NotifySettings(hosts, f"https://{name}" if name is not None else "")
 
 
 def _trust(environ: Mapping[str, str], problems: list[str]) -> TrustSettings:

@@ -7,13 +7,14 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from functions.contract import answers
+from functions.contract import answers, examples
 from functions.contract.operations import OPERATIONS, Answer, Operation
 from functions.contract.problems import Refusals
 from functions.respond import SAFE_HEADERS
-from functions.shapes import PREFIX
 from shared.http import VERSION
 from shared.runs.access import Role
+from shared.runs.notifying.message import Message
+from shared.runs.places import PREFIX
 
 REF = "#/components/schemas/{model}"
 _ABOUT = """\
@@ -38,6 +39,7 @@ _HEADERS = {
     "Idempotency-Replayed": "true: the key had made this run before.",
     "Content-Disposition": "A name for the file.",
 }
+_HMAC = "v1, and the base64 of HMAC-SHA256 over id.timestamp.body (Standard Webhooks)."
 _HOST_REFUSES = {"description": "No function key, or a wrong one. The Functions host answers, without a body."}
 
 
@@ -56,6 +58,7 @@ def document() -> dict[str, Any]:
         "servers": [{"url": "/", "description": "The function app."}],
         "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
         "paths": paths,
+        "webhooks": {"runNotification": {"post": _webhook(refs)}},
         "components": {
             "schemas": schemas,
             "headers": {name: _header(text) for name, text in _HEADERS.items()},
@@ -87,7 +90,7 @@ def _header(text: str) -> dict[str, Any]:
 
 def _schemas() -> tuple[dict[str, Any], dict[Any, Any]]:
     """The components, and for each type that an operation names the schema that stands for it."""
-    wanted: list[Any] = [answers.Problem]
+    wanted: list[Any] = [answers.Problem, Message]
     for operation in OPERATIONS:
         wanted += [answer.shape for answer in operation.answers.values() if answer.shape is not None]
         wanted += [operation.body.model] if operation.body is not None else []
@@ -132,6 +135,29 @@ def _operation(operation: Operation, refs: dict[Any, Any], refusals: Refusals) -
             },
         }
     return described
+
+
+def _webhook(refs: dict[Any, Any]) -> dict[str, Any]:
+    """What the app itself sends, to where a profile's ``notify`` says."""
+    signature = {
+        "webhook-id": "The message's id.",
+        "webhook-timestamp": "Seconds since 1970.",
+        "webhook-signature": _HMAC,
+    }
+    return {
+        "operationId": "notify",
+        "summary": "A run came to rest",
+        "description": "Sent to the webhook of the profile. Any 2xx counts as heard; else it is tried again.",
+        "parameters": [
+            {"name": name, "in": "header", "required": True, "description": text, "schema": {"type": "string"}}
+            for name, text in signature.items()
+        ],
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": refs[_key(Message)], "example": examples.told}},
+        },
+        "responses": {"2XX": {"description": "Heard."}},
+    }
 
 
 def _who(role: Role | None) -> str:

@@ -21,11 +21,13 @@ from shared.azure.finding_row import StoredCandidate, StoredFinding
 from shared.azure.holds import Hold
 from shared.model.citrix import Hosting, MachineId
 from shared.model.finding import Confidence, Evidence, FindingKind
+from shared.model.notice import NoticeEvent
 from shared.model.nutanix import PowerState, VmUuid
 from shared.model.run import ClusterSummary, Event, Limits, Mode, RemapState, Run, RunId, RunStatus, Step
 from shared.profile_files import parse_profile
 from shared.runs.health import Check
 from shared.runs.health import Health as Dependencies
+from shared.runs.notifying.message import message
 
 _AT = datetime(2026, 11, 22, 6, 10, tzinfo=UTC)
 _PLANNED = _AT + timedelta(seconds=9)
@@ -123,6 +125,9 @@ profiles: Any = {"items": [profile], "cursor": None}
 held: Any = {"profile": "emea-vdi", "hold": hold_shape(_HOLD)}
 released: Any = {"profile": "emea-vdi", "hold": None}
 health: Any = health_shape(_HEALTH)
+told: Any = message(
+    _WAITING, NoticeEvent.AWAITING_REVIEW, f"{_WAITING.id}-20261122T061009-awaiting-review", _PLANNED, ""
+)
 live: Any = {"status": "live"}
 
 start: Any = {

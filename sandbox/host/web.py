@@ -76,7 +76,7 @@ class HttpFront:
     def application(self, limit: int = _BODY_LIMIT) -> web.Application:
         """The aiohttp application. Run it with ``auto_decompress=False``: bodies pass as they are."""
         application = web.Application(client_max_size=limit)
-        application.router.add_route("*", "/{path:.*}", self._answer)
+        application.router.add_route("*", "/{path:(?s:.*)}", self._answer)
         return application
 
     async def settled(self) -> None:

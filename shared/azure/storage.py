@@ -21,6 +21,9 @@ from shared.settings import StorageSettings, TrustSettings
 TABLES = ("runs", "remaps", "inputs", "events", "locks", "idempotency", "refusals")
 WORK_QUEUE = "realign-work"
 POISON_QUEUE = "realign-work-poison"
+NOTIFY_QUEUE = "realign-notify"
+NOTIFY_POISON_QUEUE = "realign-notify-poison"
+QUEUES = (WORK_QUEUE, POISON_QUEUE, NOTIFY_QUEUE, NOTIFY_POISON_QUEUE)
 
 CONNECTIONS = 40  # worker threads (32) and 8 parallel transactions
 # The newest version that the emulator knows too (contract azure.md, section 7); nothing here needs a newer one.
@@ -56,7 +59,7 @@ class Storage:
         self._lock = threading.Lock()
         try:
             self._tables = {name: self._open_table(name) for name in TABLES}
-            self._queues = {name: self._open_queue(name) for name in (WORK_QUEUE, POISON_QUEUE)}
+            self._queues = {name: self._open_queue(name) for name in QUEUES}
         except ValueError as error:
             self._session.close()
             # Not chained: the SDK may quote the connection string.

@@ -1,5 +1,8 @@
 """The work queue: messages that say which run does which step next. They carry ids, never a plan.
 
+What is told to webhooks has a queue of its own beside it: the host takes four messages of a queue and no more before
+these are done, and a receiver that is slow must not hold up the steps of runs.
+
 Messages arrive at least once, and base64 is what the Functions host expects (contract ``azure.md``, section 3.4).
 """
 
@@ -14,7 +17,7 @@ from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 
 from shared.azure.failures import storage_failures
 from shared.azure.limits import to_json
-from shared.azure.storage import POISON_QUEUE, WORK_QUEUE, Storage
+from shared.azure.storage import NOTIFY_POISON_QUEUE, NOTIFY_QUEUE, POISON_QUEUE, WORK_QUEUE, Storage
 from shared.errors import InvalidRequest
 from shared.model.run import RunId
 
@@ -58,16 +61,28 @@ class WorkQueue:
     """Raises ``StorageError`` when the account fails: who sends must know whether the message is in the queue."""
 
     def __init__(self, storage: Storage) -> None:
-        self._client, self._account = storage.queue(WORK_QUEUE)
-        self._poison, _ = storage.queue(POISON_QUEUE)
+        self._work = _Queue(storage, WORK_QUEUE, POISON_QUEUE)
+        self._notify = _Queue(storage, NOTIFY_QUEUE, NOTIFY_POISON_QUEUE)
+
+    def send(self, run_id: RunId, step: WorkStep | str, delay_seconds: int = 0) -> None:
+        """Put a step of a run in its queue, to be seen after ``delay_seconds`` (at most seven days)."""
+        item = WorkItem(run_id, WorkStep(step))
+        queue = self._notify if item.step is WorkStep.NOTIFY else self._work
+        queue.send(item.to_json(), max(0, min(int(delay_seconds), LONGEST_DELAY)))
+
+
+class _Queue:
+    """A queue and the one for what failed too often in it, made at first use."""
+
+    def __init__(self, storage: Storage, name: str, poison: str) -> None:
+        self._name = name
+        self._client, self._account = storage.queue(name)
+        self._poison, _ = storage.queue(poison)
         self._lock = threading.Lock()
         self._created = False
 
-    def send(self, run_id: RunId, step: WorkStep | str, delay_seconds: int = 0) -> None:
-        """Put a step of a run in the queue, to be seen after ``delay_seconds`` (at most seven days)."""
-        message = WorkItem(run_id, WorkStep(step)).to_json()
-        delay = max(0, min(int(delay_seconds), LONGEST_DELAY))
-        with storage_failures(self._account, f"send to queue {WORK_QUEUE}"):
+    def send(self, message: str, delay: int) -> None:
+        with storage_failures(self._account, f"send to queue {self._name}"):
             self._create()
             try:
                 self._client.send_message(message, visibility_timeout=delay)

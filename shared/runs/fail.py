@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import replace
 
 from shared.azure.table import Versioned
 from shared.azure.work_queue import WorkStep
+from shared.errors import RealignError
 from shared.model.run import Event, RemapState, Run, RunStatus
 from shared.runs.access import SERVICE
+from shared.runs.draft import kept_profile
 from shared.runs.later import FIRST_LOOK_SECONDS
+from shared.runs.notifying.announce import announce
 from shared.runs.resources import Resources
 from shared.runs.rows.departures import keep_departures
 from shared.runs.rows.remap_rows import RemapRows
@@ -42,6 +46,8 @@ def fail_run(resources: Resources, found: Versioned[Run], reason: str) -> None:
         states=states,
     )
     resources.events.append(run.id, Event(now, SERVICE.name, "failed", reason))
+    with suppress(RealignError):  # the reason may be that nothing of the run can be read, or storage is down
+        announce(resources, run.id, kept_profile(resources, run.id))
     resources.runs.update(failed, found)
     log.error("run failed run=%s profile=%s reason=%s", run.id, run.profile, reason)
 

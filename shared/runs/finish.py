@@ -17,6 +17,7 @@ from shared.profile import Policy, Profile
 from shared.runs.access import SERVICE
 from shared.runs.later import FIRST_LOOK_SECONDS
 from shared.runs.locked import Check
+from shared.runs.notifying.announce import announce
 from shared.runs.resources import Resources
 from shared.runs.rows.departures import keep_departures
 from shared.runs.rows.record import RunRecord
@@ -70,6 +71,7 @@ def finish_apply(
         send_later_steps(resources, run, policy)
     if run.site_id is not None:
         resources.batches.rest(run.site_id, run.id)
+    announce(resources, run.id, profile)
     _rest(resources, record, rows, well=well)
 
 

@@ -22,12 +22,13 @@ from shared.model.run import ClusterSummary, Event, Mode, RemapState, RunId, Run
 from shared.planning.names import fold
 from shared.planning.plan import fingerprint
 from shared.planning.undecided import unsettled
-from shared.runs.access import SERVICE
+from shared.runs.access import SCHEDULE, SERVICE
 from shared.runs.deciding.precedence import clear_the_way
 from shared.runs.deciding.resolve import keep_connections
 from shared.runs.draft import Basis, basis_of, plan_from, without_doubts
 from shared.runs.fail import fail_run
 from shared.runs.locked import MOST_ATTEMPTS, Check, Next, locked
+from shared.runs.notifying.announce import announce
 from shared.runs.resources import Resources
 from shared.runs.rows.record import RunRecord
 from shared.runs.settle import next_look
@@ -173,6 +174,9 @@ def _finish(resources: Resources, record: RunRecord, basis: Basis, plan: Plan, a
     resources.events.append_all(run.id, told)
     states = {RemapState.APPROVED.value: approved, RemapState.PROPOSED.value: remaps - approved}
     at_work = status is RunStatus.APPLYING
+    # a night that finds nothing costs nothing
+    if not at_work and (remaps or run.trigger != SCHEDULE.name):
+        announce(resources, run.id, basis.profile)
     record.step(
         "plan",
         "done",

@@ -21,6 +21,7 @@ from shared.azure.idempotency import Idempotency
 from shared.azure.identity import credential
 from shared.azure.inputs import Inputs
 from shared.azure.lock import Locks
+from shared.azure.notices import Notices
 from shared.azure.refusals import Refusals
 from shared.azure.remaps import Remaps
 from shared.azure.runs import Runs
@@ -121,6 +122,10 @@ class Resources:
     @cached_property
     def holds(self) -> Holds:
         return Holds(self._storage)
+
+    @cached_property
+    def notices(self) -> Notices:
+        return Notices(self._storage)
 
     @cached_property
     def queue(self) -> WorkQueue:

@@ -10,10 +10,12 @@ from shared.azure.lock import LockKind
 from shared.azure.runs import ACTIVE
 from shared.azure.work_queue import WorkItem, WorkStep
 from shared.errors import InvalidRequest, NotFound
-from shared.model.run import RunId
+from shared.model.run import Event, RunId
+from shared.runs.access import SERVICE
 from shared.runs.apply import apply_run
 from shared.runs.fail import fail_run
 from shared.runs.later import note
+from shared.runs.notifying.notify import notify
 from shared.runs.observe import observe
 from shared.runs.plan import plan_run
 from shared.runs.reset_again import reset_again
@@ -29,6 +31,7 @@ _STEPS: Mapping[WorkStep, Callable[[Resources, RunId], None]] = {
     WorkStep.ROLLBACK: roll_back_run,
     WorkStep.RESET_AGAIN: reset_again,
     WorkStep.OBSERVE: observe,
+    WorkStep.NOTIFY: notify,
 }
 _AFTER = frozenset({WorkStep.RESET_AGAIN.value, WorkStep.OBSERVE.value})
 _AGAIN_AND_AGAIN = "failed again and again with an unexpected error; the app's log tells it."
@@ -66,6 +69,10 @@ def give_up(resources: Resources, body: bytes) -> None:
     run = found.value
     if step in _AFTER:
         note(resources, run.id, step, "failed", f"The step {step} {_AGAIN_AND_AGAIN}")
+        return
+    if step == WorkStep.NOTIFY.value:
+        said = f"The webhook was not told: the step {step} {_AGAIN_AND_AGAIN}"
+        resources.events.append(run.id, Event(resources.now(), SERVICE.name, "notify-failed", said))
         return
     known = step in {each.value for each in _STEPS}
     if run.status not in ACTIVE or (known and step != STEP_OF[run.status].value):

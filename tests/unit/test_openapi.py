@@ -138,6 +138,12 @@ def test_every_code_that_a_request_can_meet_is_described() -> None:
     assert missing == OF_RUNS
 
 
+def test_what_webhooks_are_told_is_described_with_an_example_that_fits() -> None:
+    (content,) = document()["webhooks"]["runNotification"]["post"]["requestBody"]["content"].values()
+    assert fits(content["schema"], content["example"])
+    assert content["example"]["event"] == "awaiting-review"
+
+
 def test_descriptions_stand_at_every_member_of_a_request() -> None:
     for operation in OPERATIONS:
         if operation.body is None:

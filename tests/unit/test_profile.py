@@ -196,6 +196,7 @@ def test_the_schema_describes_every_field() -> None:
         "RelayRoute",
         "Cluster",
         "Scope",
+        "Webhook",
         "PrismCategory",
         "Policy",
         "DrPolicy",

@@ -255,6 +255,8 @@ def test_the_queues(functions: dict[str, dict[str, object]]) -> None:
     assert {name: trigger["queueName"] for name, trigger in queues.items()} == {
         "work": "realign-work",
         "work_poison": "realign-work-poison",
+        "notify": "realign-notify",
+        "notify_poison": "realign-notify-poison",
     }
     assert {trigger["connection"] for trigger in queues.values()} == {"AzureWebJobsStorage"}
 

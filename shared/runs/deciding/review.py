@@ -28,6 +28,7 @@ from shared.runs.deciding.review_request import ApproveRequest, ReviewRequest
 from shared.runs.deciding.sent_to_work import change_run, not_waiting, send_to_work
 from shared.runs.draft import kept_profile
 from shared.runs.finish import status_after
+from shared.runs.notifying.announce import announce
 from shared.runs.resources import Resources
 from shared.runs.rows.remap_rows import RemapRows
 
@@ -74,6 +75,8 @@ def reject(resources: Resources, run_id: RunId, request: ReviewRequest, caller: 
     rows.move([replace(remap, state=RemapState.REJECTED, approved_by=None) for remap in fresh])
     _tell(resources, run, caller, "rejected", request, of=len(chosen), fresh=len(fresh))
     left = rows.of({RemapState.PROPOSED, RemapState.APPROVED})
+    if not left and run.status is RunStatus.AWAITING_REVIEW:
+        announce(resources, run_id, kept_profile(resources, run_id))
 
     def rejected(found: Run) -> Run:
         if left or found.status is not RunStatus.AWAITING_REVIEW:
