@@ -172,6 +172,7 @@ class Sandbox:
     def stop(self) -> None:
         """Ends all of it. Raises ``DefectiveSandbox`` where a simulator broke its contract."""
         self.holds.release_all()
+        self.webhook.delay = 0.0
         self._stack.close()
         if self.defects.found:
             raise DefectiveSandbox("; ".join(self.defects.found))
