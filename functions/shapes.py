@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from itertools import islice
@@ -178,7 +179,8 @@ CSV_COLUMNS = (
     "state",
     "error",
 )
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# At the start of a cell, and behind what a spreadsheet of another language takes for the start of one.
+_FORMULA = re.compile(r"(^|[;\n])(?=[=+\-@\t\r＝＋－＠])")
 
 
 def findings_csv(findings: Iterable[StoredFinding]) -> str:
@@ -204,4 +206,4 @@ def _cell(value: Any) -> str:
         return ""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     # a spreadsheet would run it as a formula; the quote makes it text there
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return _FORMULA.sub(r"\1'", text)

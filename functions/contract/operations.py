@@ -186,6 +186,10 @@ RUNS = (
         OF_FINDING, OF_STATE, SEARCH,
     ),
     _of_run(
+        "report", "The run as one HTML file, for the change ticket",
+        {200: Answer("The file.", str, "<!doctype html>...", "text/html", ("Content-Disposition",))},
+    ),
+    _of_run(
         "events", "Who did what, when", _reads("A page.", answers.Events, examples.events), LIMIT, CURSOR,
         IF_NONE_MATCH,
     ),

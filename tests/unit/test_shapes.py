@@ -273,3 +273,19 @@ def test_a_cell_that_a_spreadsheet_would_run_is_made_text(name: str) -> None:
 def test_any_other_cell_comes_back_as_it_was(name: str) -> None:
     (row,) = rows(replace(REMAP, machine_name=name))
     assert row["machine.name"] == name
+
+
+@pytest.mark.parametrize(
+    ("name", "cell"),
+    [
+        ("=HYPERLINK(1)", "'=HYPERLINK(1)"),
+        ("a;=1+1", "a;'=1+1"),
+        ("a\r\n@SUM(A1)", "a\r\n'@SUM(A1)"),
+        ("＝1+1", "'＝1+1"),
+        ("W11-001", "W11-001"),
+        ("a = b; c - d", "a = b; c - d"),
+    ],
+)
+def test_nothing_in_a_cell_begins_a_formula_whatever_the_spreadsheet_takes_for_its_start(name: str, cell: str) -> None:
+    (row,) = rows(replace(REMAP, machine_name=name))
+    assert row["machine.name"] == cell
