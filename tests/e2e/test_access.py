@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from functions.contract.operations import OPERATIONS
+from shared.runs.access import Role
 from tests.e2e.client import Api, principal
 from tests.e2e.conftest import App, Serve
 
@@ -33,6 +35,8 @@ ROUTES = {
     ("GET", "/api/runs/{run}/remaps"): READER | {"malformed": 401},
     ("GET", "/api/runs/{run}/remaps.csv"): READER | {"malformed": 401},
     ("GET", "/api/runs/{run}/events"): READER | {"malformed": 401},
+    ("GET", "/api/runs/{run}/report"): READER | {"malformed": 401},
+    ("GET", "/api/openapi.json"): READER | {"malformed": 401},
     ("POST", "/api/runs/{run}/approve"): APPROVER,
     ("POST", "/api/runs/{run}/reject"): APPROVER,
     ("POST", "/api/runs/{run}/resolve"): APPROVER | {"approver": 400},
@@ -50,6 +54,34 @@ BODIES = {
     # nothing that could be decided: what it would meet depends on which of these tests has run before
     "resolve": {"machine": "m"},
 }
+
+
+WRITING = [route for route in ROUTES if route[0] != "GET"]
+
+
+def test_the_table_has_every_operation_of_the_api() -> None:
+    """And these are every route that the app registers: the unit tests of the OpenAPI document compare them."""
+    places = {"{name}": "{profile}", "{id}": "{run}"}
+    described = set()
+    for operation in OPERATIONS:
+        path = f"/api/{operation.route}"
+        for ours, here in places.items():
+            path = path.replace(ours, here)
+        described.add((operation.method, path))
+    assert {(method, path.partition("?")[0]) for method, path in ROUTES} == described
+
+
+def test_the_role_that_is_described_is_the_least_that_is_let_in() -> None:
+    least = {"reader": Role.READER, "operator": Role.OPERATOR, "approver": Role.APPROVER, "anonymous": Role.NONE}
+    for operation in OPERATIONS:
+        path = f"/api/{operation.route}".replace("{name}", "{profile}").replace("{id}", "{run}")
+        row = next(
+            row
+            for (method, place), row in ROUTES.items()
+            if (method, place.partition("?")[0]) == (operation.method, path)
+        )
+        let_in = [role for caller, role in least.items() if row[caller] not in (401, 403)]
+        assert operation.role == min(let_in, default=None), operation.name
 
 
 @pytest.fixture(scope="module")
@@ -187,14 +219,21 @@ def test_a_page_of_another_site_starts_nothing(app: App, site: str) -> None:
 
 
 @pytest.mark.parametrize("headers", [{"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.example"}])
-def test_a_page_of_another_site_decides_nothing(app: App, run_id: str, headers: dict[str, str]) -> None:
-    for method, path in ROUTES:
-        last = path.rpartition("/")[2]
-        if last in ("approve", "reject", "resolve", "apply", "rollback", "cancel", "hold"):
-            place, body = path.format(profile=app.name, run=run_id), BODIES.get(last, {})
-            answer = app.api.call(method, place, role="Approver", headers=headers, json=body)
-            assert answer.status_code == 403, path
-            assert "another site" in answer.json()["detail"]
+@pytest.mark.parametrize("route", WRITING, ids=lambda route: f"{route[0]} {route[1]}")
+def test_a_page_of_another_site_changes_nothing(
+    app: App, run_id: str, route: tuple[str, str], headers: dict[str, str]
+) -> None:
+    method, path = route
+    body = {"profile": app.name} if "hooks" in path else BODIES.get(path.rpartition("/")[2], {})
+    place = path.format(profile=app.name, run=run_id)
+    before = app.api.of(run_id), app.api.get(f"/api/profiles/{app.name}").json(), len(app.api.all("/api/runs"))
+    signed = {**headers, "x-functions-key": app.sandbox.function_key}
+    answer = app.api.call(method, place, role="Approver", headers=signed, json=body)
+    assert answer.status_code == 403
+    assert "another site" in answer.json()["detail"]
+    assert before == (
+        app.api.of(run_id), app.api.get(f"/api/profiles/{app.name}").json(), len(app.api.all("/api/runs"))
+    )  # fmt: skip
 
 
 def test_an_origin_alone_proves_a_browser_of_another_site(app: App) -> None:

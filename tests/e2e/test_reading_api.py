@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from functions.contract.operations import OPERATIONS
 from sandbox.scenario import load
 from tests.e2e.client import Json
 from tests.e2e.conftest import App, Serve
@@ -359,25 +360,22 @@ def test_a_probe_does_not_try_a_refused_credential_again(app: App) -> None:
     assert refused <= 1
 
 
-ALLOWED = {
-    "/api/health/live": "GET",
-    "/api/health/ready": "GET",
-    "/api/profiles": "GET",
-    "/api/profiles/x": "GET",
-    "/api/profiles/x/runs": "POST",
-    "/api/runs": "GET",
-    "/api/runs/x": "GET",
-    "/api/runs/x/remaps": "GET",
-    "/api/runs/x/remaps.csv": "GET",
-    "/api/runs/x/events": "GET",
-    "/api/hooks/runs": "GET, POST",
-}
+def allowed() -> dict[str, str]:
+    """The methods of every address."""
+    found: dict[str, set[str]] = {}
+    for operation in OPERATIONS:
+        path = f"/api/{operation.route}".replace("{name}", "x").replace("{id}", "x")
+        found.setdefault(path, set()).add(operation.method)
+    return {path: ", ".join(sorted(methods)) for path, methods in found.items()}
 
 
-@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+ALLOWED = allowed()
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"])
 @pytest.mark.parametrize("path", ALLOWED)
 def test_a_method_that_a_route_does_not_know_is_refused(app: App, path: str, method: str) -> None:
-    if method in ALLOWED[path]:
+    if method in ALLOWED[path].split(", "):
         return
     headers = {"x-functions-key": app.sandbox.function_key}
     answer = app.api.call(method, path, role=None, headers=headers)
@@ -394,8 +392,93 @@ def test_a_problem_carries_the_callers_trace(app: App) -> None:
     assert len(other.json()["traceId"]) == 32
 
 
-def test_no_answer_is_kept_by_a_cache_or_sniffed(app: App, run_id: str) -> None:
-    for path in ("/api/runs", f"/api/runs/{run_id}/remaps.csv", "/api/runs/nowhere", "/api/profiles"):
+def test_no_answer_is_kept_by_a_cache_sniffed_framed_or_told_on(app: App, run_id: str) -> None:
+    paths = ("/api/runs", f"/api/runs/{run_id}/remaps.csv", f"/api/runs/{run_id}/report", "/api/runs/nowhere")
+    for path in (*paths, "/api/profiles", "/api/health/live"):
         answer = app.api.get(path)
         assert answer.headers["Cache-Control"] == "no-store"
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Referrer-Policy"] == "no-referrer"
+        policy = answer.headers["Content-Security-Policy"].split("; ")
+        assert {"default-src 'none'", "frame-ancestors 'none'"} <= set(policy)
+
+
+POLLED = ("/api/runs/{run}", "/api/runs", "/api/runs/{run}/remaps?limit=2", "/api/runs/{run}/events", "/api/profiles")
+
+
+@pytest.mark.parametrize("path", [*POLLED, "/api/profiles/{profile}", "/api/openapi.json"])
+def test_what_has_not_changed_is_not_sent_again(app: App, run_id: str, path: str) -> None:
+    place = path.format(run=run_id, profile=app.name)
+    first = app.api.get(place)
+    tag = first.headers["ETag"]
+    for known in (tag, tag.removeprefix("W/"), f'"old", {tag}', "*"):
+        again = app.api.get(place, headers={"If-None-Match": known})
+        assert (again.status_code, again.content, again.headers["ETag"]) == (304, b"", tag)
+    other = app.api.get(place, headers={"If-None-Match": 'W/"old"'})
+    assert (other.status_code, other.content) == (200, first.content)
+
+
+def test_the_tag_of_a_run_changes_with_all_that_is_shown_of_it(app: App) -> None:
+    profile = app.add_profile("polled", policy={"maxChangePercent": 100, "resetAgainAfterSeconds": 0})
+    run = app.api.run(profile)
+    hooked = {"id": run["id"]}
+    seen = [(app.api.get(f"/api/runs/{run['id']}").headers["ETag"], app.api.hook("GET", params=hooked).headers["ETag"])]
+    assert seen[0][0] != seen[0][1], "they show other links"
+    first, *_ = [key for key, each in app.api.findings(run["id"]).items() if each["state"] == "proposed"]
+    app.api.act(run["id"], "approve", {"machines": [first], "fingerprint": run["fingerprint"], "apply": False})
+    known = {"If-None-Match": seen[0][1]}
+    changed = app.api.hook("GET", params=hooked, headers=known)
+    assert (changed.status_code, changed.json()["counts"]["states"]["approved"]) == (200, 1)
+    assert app.api.hook("GET", params=hooked, headers={"If-None-Match": changed.headers["ETag"]}).status_code == 304
+    app.api.cancel(run["id"])
+    cancelled = app.api.get(f"/api/runs/{run['id']}", headers={"If-None-Match": seen[0][0]})
+    assert (cancelled.status_code, cancelled.json()["status"]) == (200, "cancelled")
+    app.remove_profile(profile)
+
+
+@pytest.mark.parametrize("tag", ["abc", '"a', "*, *", 'w/"a"', '"a" "b"', "é"])
+@pytest.mark.parametrize("path", ["/api/runs/{run}", "/api/runs", "/api/openapi.json", "hook"])
+def test_an_if_none_match_that_is_no_list_of_tags_is_refused(app: App, run_id: str, path: str, tag: str) -> None:
+    headers = {"If-None-Match": tag.encode().decode("latin-1")}
+    answer = (
+        app.api.hook("GET", params={"id": run_id}, headers=headers)
+        if path == "hook"
+        else app.api.get(path.format(run=run_id), headers=headers)
+    )
+    assert check_problem(answer, 400, "invalid-request")["field"] == "If-None-Match"
+
+
+def test_strangers_learn_of_no_tag(app: App, run_id: str) -> None:
+    for known in ("*", "garbage"):
+        answer = app.api.get(f"/api/runs/{run_id}", role=None, headers={"If-None-Match": known})
+        assert check_problem(answer, 401, "not-authenticated")
+        assert "ETag" not in answer.headers
+
+
+BODIES = ("profiles/{profile}/runs", "profiles/{profile}/hold", "hooks/runs") + tuple(
+    f"runs/{{run}}/{action}" for action in ("approve", "reject", "resolve", "apply", "rollback", "cancel")
+)
+
+
+def sent(app: App, run_id: str, place: str, data: bytes, kind: str | None) -> Any:
+    headers = {"Content-Type": kind} if kind else {}
+    if place == "hooks/runs":
+        return app.api.hook("POST", data=data, headers=headers)
+    path = f"/api/{place}".format(profile=app.name, run=run_id)
+    return app.api.post(path, role="Approver", data=data, headers=headers)
+
+
+@pytest.mark.parametrize("place", BODIES)
+def test_a_body_of_20_mb_is_refused_wherever_a_body_is_read(app: App, run_id: str, place: str) -> None:
+    body = b'{"reason": "' + b"x" * (20 * 1024 * 1024) + b'"}'
+    problem = check_problem(sent(app, run_id, place, body, "application/json"), 413, "body-too-large")
+    assert "16,777,216 is the most" in problem["detail"]
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"])
+@pytest.mark.parametrize("place", BODIES)
+def test_a_body_of_another_type_is_refused_wherever_a_body_is_read(
+    app: App, run_id: str, place: str, kind: str
+) -> None:
+    problem = check_problem(sent(app, run_id, place, b"{}", kind), 415, "unsupported-media-type")
+    assert "Content-Type: application/json" in problem["detail"]
