@@ -11,3 +11,8 @@ PREFIX = "/api"
 
 def place_of_run(run_id: RunId) -> str:
     return f"{PREFIX}/runs/{quote(run_id, safe='')}"
+
+
+def page_of_run(run_id: RunId) -> str:
+    """The run on the review page."""
+    return f"{PREFIX}/review/runs/{quote(run_id, safe='')}"

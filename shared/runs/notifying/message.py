@@ -13,7 +13,7 @@ from shared.azure.limits import cut
 from shared.model.finding import FindingKind
 from shared.model.notice import NoticeEvent
 from shared.model.run import Mode, Run, RunStatus
-from shared.runs.places import PREFIX, place_of_run
+from shared.runs.places import page_of_run, place_of_run
 
 _TEXT_UNITS = 2_000
 _MOST_GUARDS = 20
@@ -87,7 +87,11 @@ def message(run: Run, event: NoticeEvent, message_id: str, at: datetime, home: s
             "guards": [guard.name for guard in run.guards[:_MOST_GUARDS]],
             "error": cut(run.error, _TEXT_UNITS) if run.error is not None else None,
         },
-        "links": {"run": here, "report": f"{here}/report", "review": f"{home}{PREFIX}/review/"},
+        "links": {
+            "run": here,
+            "report": f"{here}/report",
+            "review": f"{home}{page_of_run(run.id)}",
+        },
     }
 
 
