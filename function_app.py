@@ -13,7 +13,21 @@ from typing import TYPE_CHECKING
 
 import azure.functions as func
 
-from functions import health, holds, hooks, openapi, profiles, queues, report, review, runs, start, timers
+from functions import (
+    health,
+    holds,
+    hooks,
+    me,
+    openapi,
+    profiles,
+    queues,
+    report,
+    review,
+    review_page,
+    runs,
+    start,
+    timers,
+)
 
 if TYPE_CHECKING:
     from shared.runs.resources import Resources
@@ -42,5 +56,7 @@ class _Opened:
 _resources = _Opened()
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
-for triggers in (health, holds, hooks, openapi, profiles, queues, report, review, runs, start, timers):
+for triggers in (
+    health, holds, hooks, me, openapi, profiles, queues, report, review, review_page, runs, start, timers
+):  # fmt: skip
     app.register_functions(triggers.blueprint(_resources))

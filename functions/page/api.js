@@ -1,0 +1,74 @@
+// Calls the API. What it refuses becomes a `Problem` with the API's own sentence.
+
+const PREFIX = "/api";
+const KEPT = 40;
+
+/** `status` 0: no answer came at all. `code`, `field` and the rest are those of the problem document. */
+export class Problem extends Error {
+  constructor(status, detail, document = {}) {
+    super(detail);
+    this.status = status;
+    this.code = document.code ?? "";
+    this.field = document.field ?? null;
+    this.document = document;
+  }
+
+  get signedOut() {
+    return this.status === 401;
+  }
+}
+
+// what the server named with an ETag, to ask again without a body
+const known = new Map();
+
+export async function get(path, { signal } = {}) {
+  const before = known.get(path);
+  const answer = await call("GET", path, { signal, headers: before ? { "If-None-Match": before.etag } : {} });
+  if (answer.status === 304 && before) return before.value;
+  const value = await read(answer);
+  const etag = answer.headers.get("ETag");
+  known.delete(path);
+  if (etag) known.set(path, { etag, value });
+  if (known.size > KEPT) known.delete(known.keys().next().value);
+  return value;
+}
+
+export async function send(method, path, body, { signal, headers = {} } = {}) {
+  const content = body === undefined ? {} : { "Content-Type": "application/json" };
+  const answer = await call(method, path, {
+    signal,
+    headers: { ...content, ...headers },
+    body: body === undefined ? undefined : JSON.stringify(body),
+  });
+  return read(answer);
+}
+
+export function query(parameters) {
+  const given = Object.entries(parameters).filter(([, value]) => value !== null && value !== undefined && value !== "");
+  return given.length ? `?${new URLSearchParams(given)}` : "";
+}
+
+async function call(method, path, options) {
+  try {
+    // a redirect can only lead to the sign-in, and that is no answer
+    const answer = await fetch(PREFIX + path, { method, redirect: "manual", ...options });
+    if (answer.type !== "opaqueredirect") return answer;
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Problem(0, "The app does not answer. Check the network; it is asked again by itself.");
+  }
+  throw new Problem(401, "Sign in first: this address needs a Realign role.");
+}
+
+async function read(answer) {
+  const text = await answer.text();
+  let document = null;
+  try {
+    document = text ? JSON.parse(text) : null;
+  } catch {
+    // whatever stands in front of the app may answer with a page of its own
+  }
+  if (answer.ok && document !== null) return document;
+  const detail = document?.detail ?? `The app answered with status ${answer.status} and no explanation. Try again.`;
+  throw new Problem(answer.status, detail, document ?? {});
+}

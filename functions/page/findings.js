@@ -1,0 +1,93 @@
+// The findings of a run as the page holds them: loaded page by page, looked at by several views, selected in.
+
+import { get, query } from "./api.js";
+import { rowOf } from "./sift.js";
+import { WORKING } from "./words.js";
+
+const FIRST = 200; // so that something is there soon
+const PAGE = 1000;
+const FOLLOWED = 2000; // more are not loaded again while the run is at work: the counts tell how far it is
+const KEPT_RUNS = 3;
+
+const stores = new Map();
+
+/** The one store of a run. What was loaded stays when a view is left, and so do filters, selection and place. */
+export function findingsOf(runId) {
+  const store = stores.get(runId) ?? new Findings(runId);
+  stores.delete(runId);
+  stores.set(runId, store);
+  if (stores.size > KEPT_RUNS) stores.delete(stores.keys().next().value);
+  return store;
+}
+
+class Findings extends EventTarget {
+  rows = [];
+  byId = new Map();
+  complete = false;
+  problem = null;
+  selection = new Set();
+  shown = [];
+  place = 0;
+  /** Of the plan that the rows belong to: what a decision names. */
+  fingerprint = null;
+  #version = "";
+  #loading = false;
+
+  constructor(runId) {
+    super();
+    this.runId = runId;
+  }
+
+  /** Loads the findings of `run` unless those that are here are as `run` says. Safe to call at every look. */
+  async bring(run, { anew = false } = {}) {
+    const working = WORKING.includes(run.status);
+    if (["queued", "planning"].includes(run.status) || this.#loading) return;
+    const version = `${run.fingerprint} ${run.status} ${JSON.stringify(run.counts)}`;
+    if (!anew && (version === this.#version || (working && this.complete && this.rows.length > FOLLOWED))) return;
+    this.#loading = true;
+    this.problem = null;
+    try {
+      await this.#load(run.fingerprint);
+      this.#version = version;
+    } catch (problem) {
+      this.problem = problem;
+    } finally {
+      this.#loading = false;
+      this.#changed();
+    }
+  }
+
+  get loading() {
+    return this.#loading;
+  }
+
+  async #load(fingerprint) {
+    const first = !this.complete;
+    const rows = [];
+    let cursor = null;
+    do {
+      const page = await get(`/runs/${encodeURIComponent(this.runId)}/remaps${query({ limit: rows.length ? PAGE : FIRST, cursor })}`);
+      for (const finding of page.items) rows.push(rowOf(finding));
+      cursor = page.cursor;
+      // the first time each page is shown as it comes; later all is replaced at once, so that nothing jumps
+      if (first) {
+        this.fingerprint = fingerprint;
+        this.#hold(rows);
+        this.#changed();
+      }
+    } while (cursor !== null);
+    this.fingerprint = fingerprint;
+    this.#hold(rows);
+    this.complete = true;
+  }
+
+  #hold(rows) {
+    this.rows = rows;
+    this.byId = new Map(rows.map((row) => [row.id, row]));
+    for (const id of this.selection) if (!this.byId.has(id)) this.selection.delete(id);
+  }
+
+  #changed() {
+    this.dispatchEvent(new Event("change"));
+  }
+}

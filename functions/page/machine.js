@@ -1,0 +1,185 @@
+// One machine of a run: from and to side by side, the evidence in sentences, every candidate, its events, and a decision.
+
+import { get, query } from "./api.js";
+import * as decide from "./decide.js";
+import { el, mono, name, replace, tell } from "./dom.js";
+import { findingsOf } from "./findings.js";
+import { poll } from "./poll.js";
+import { canResolve, canReview, canRollBack, isOpen, isWritten } from "./possible.js";
+import { address } from "./router.js";
+import { eventLine } from "./run_history.js";
+import { runTitle } from "./run_head.js";
+import { title } from "./shell.js";
+import { callout, empty, failure, loading } from "./states.js";
+import { confidence, evidenceWord, findingTag, spoken, stateTag, statusTag, WORKING } from "./words.js";
+
+const EVENTS_PAGE = 1000;
+const AT_WORK_SECONDS = 1.5;
+const AT_REST_SECONDS = 15;
+
+export function showMachine(outlet, [runId, machineId], signal) {
+  const store = findingsOf(runId);
+  const box = el("div", { class: "machine" });
+  const events = el("div", {});
+  const path = `/runs/${encodeURIComponent(runId)}`;
+  let run = null;
+  let drawn = "";
+  title("Machine");
+  outlet.append(box);
+  replace(box, loading("Loading the machine"));
+
+  function changed(next) {
+    if (signal.aborted) return;
+    run = next;
+    store.bring(run);
+    draw();
+  }
+
+  function draw() {
+    const row = store.byId.get(machineId);
+    if (signal.aborted || !run) return;
+    const text = JSON.stringify([run.status, run.fingerprint, run.counts, row?.finding, store.complete]);
+    if (text === drawn) return;
+    drawn = text;
+    if (row) {
+      title(row.finding.machine.name);
+      replace(box, drawMachine(run, store, row, changed), section("Events", events));
+      drawEvents(events, runId, machineId, signal);
+    } else if (store.problem) replace(box, failure(store.problem, () => store.bring(run, { anew: true })));
+    else if (store.complete) {
+      const back = el("a", { class: "button", href: address("runs", runId) }, "To the run");
+      replace(box, empty("Not in this run", "The run has no finding for a machine with this id. A scheduled run keeps none for aligned machines.", back));
+    }
+  }
+
+  async function look() {
+    try {
+      changed(await get(path, { signal }));
+    } catch (problem) {
+      if (!signal.aborted && (!run || problem.signedOut)) replace(box, failure(problem, look));
+    }
+  }
+
+  store.addEventListener("change", draw, { signal });
+  look().then(() => poll(() => (run && WORKING.includes(run.status) ? AT_WORK_SECONDS : AT_REST_SECONDS), look, signal));
+}
+
+function drawMachine(run, store, row, changed) {
+  const { machine, finding, state, confidence: sure, explanation, error, from, to, reason } = row.finding;
+  const where = [machine.dnsName, machine.catalog, machine.deliveryGroup].filter(Boolean);
+  return [
+    el("p", { class: "back" }, el("a", { href: back(store) }, "Run ", runTitle(run)), statusTag(run.status), neighbours(store, row)),
+    el(
+      "div",
+      { class: "head" },
+      el("div", { class: "head-title" }, el("h1", {}, name(machine.name)), findingTag(finding), state && stateTag(state), confidence(sure)),
+      el("div", { class: "actions" }, actions(run, store, row, changed)),
+    ),
+    el("p", { class: "about" }, where.map((each, index) => [index > 0 && el("span", { class: "between", "aria-hidden": "true" }, "·"), name(each)])),
+    el("p", { class: "lead" }, name(explanation), " ", el("span", { class: "mono reason" }, reason)),
+    error && callout("bad", spoken(state ?? finding), name(error)),
+    fromTo(from, to),
+    section("Evidence", evidence(row.finding)),
+    section(row.finding.candidates.length === 1 ? "The one candidate" : "Candidates", candidates(run, row, changed)),
+  ];
+}
+
+function back(store) {
+  return address("runs", store.runId);
+}
+
+// the one before and the one after, in the order of the table that somebody came from
+function neighbours(store, row) {
+  const rows = store.shown.length ? store.shown : store.rows;
+  const at = rows.findIndex((each) => each.id === row.id);
+  if (at < 0) return null;
+  const link = (text, other) => other && el("a", { href: address("runs", store.runId, "machines", other.id) }, text);
+  return el("span", { class: "neighbours" }, link("Previous", rows[at - 1]), link("Next", rows[at + 1]));
+}
+
+function actions(run, store, row, changed) {
+  const button = (id, text, action, tone = null) => el("button", { type: "button", id, class: tone, onclick: () => action(run, store, [row], changed) }, text);
+  return [
+    canReview(run) && isOpen(row) && [button("approve", "Approve …", decide.approve, "primary"), button("reject", "Reject …", decide.reject)],
+    canRollBack(run) && isWritten(row) && button("rollback", "Roll back …", decide.rollBack),
+  ];
+}
+
+function fromTo(from, to) {
+  return el(
+    "div",
+    { class: "from-to" },
+    side("Citrix has", from, to),
+    to && el("span", { class: "arrow", "aria-hidden": "true" }, "→"),
+    to && side("It will have", to, from),
+  );
+}
+
+function side(label, here, other) {
+  const line = (text, value, field, show) =>
+    [el("dt", {}, text), el("dd", { class: other && here[field] !== other[field] ? "changes" : null }, value ? show(value) : "none")];
+  return el(
+    "section",
+    { class: "side" },
+    el("h2", {}, label),
+    el("dl", {}, line("Hosting connection", here.hostingConnection, "hostingConnection", name), line("Hosted machine id", here.hostedMachineId, "hostedMachineId", mono)),
+  );
+}
+
+function evidence(finding) {
+  if (!finding.evidence.length) return el("p", { class: "quiet" }, "None: nothing that was read says anything about this machine.");
+  const lines = finding.evidence.map((fact) =>
+    el(
+      "li",
+      {},
+      el("span", { class: "kind" }, evidenceWord(fact.kind)),
+      el("span", {}, name(fact.detail), " ", el("span", { class: "source" }, name(fact.source))),
+    ),
+  );
+  return el("ul", { class: "evidence" }, lines);
+}
+
+function candidates(run, row, changed) {
+  const { candidates: found, from, to } = row.finding;
+  if (!found.length) return el("p", { class: "quiet" }, "None.");
+  const choosable = canResolve(run, row);
+  const same = (a, b) => a && b && a.toLowerCase() === b.toLowerCase();
+  const lines = found.map((candidate, index) =>
+    el(
+      "tr",
+      {},
+      el("td", {}, name(candidate.name), el("br"), mono(candidate.uuid)),
+      el("td", {}, name(candidate.cluster)),
+      el("td", {}, el("span", { class: `power power-${candidate.powerState}` }, candidate.powerState)),
+      el("td", {}, [same(candidate.uuid, from.hostedMachineId) && "has the id that Citrix holds", same(candidate.uuid, to?.hostedMachineId) && "the one of the remap"].filter(Boolean).join(", ")),
+      choosable && el("td", {}, el("button", { type: "button", id: `choose-${index}`, "aria-label": `Choose the VM ${candidate.name} on ${candidate.cluster} …`, onclick: () => decide.resolve(run, row, candidate, changed) }, "Choose …")),
+    ),
+  );
+  const columns = ["VM", "Cluster", "Power", "Note", choosable && "Decide"].filter(Boolean);
+  return el(
+    "div",
+    { class: "scrolls", tabindex: 0, role: "region", "aria-label": "Candidates" },
+    el("table", { class: "plain" }, el("thead", {}, el("tr", {}, columns.map((text) => el("th", { scope: "col" }, text)))), el("tbody", {}, lines)),
+  );
+}
+
+async function drawEvents(box, runId, machineId, signal) {
+  const found = [];
+  let cursor = null;
+  try {
+    do {
+      const page = await get(`/runs/${encodeURIComponent(runId)}/events${query({ limit: EVENTS_PAGE, cursor })}`, { signal });
+      found.push(...page.items.filter((event) => event.machine === machineId));
+      cursor = page.cursor;
+    } while (cursor !== null);
+  } catch (problem) {
+    if (!signal.aborted) replace(box, el("p", { class: "callout bad" }, problem.message));
+    return;
+  }
+  const quiet = el("p", { class: "quiet" }, "None of this machine alone. What was done to many at once stands under What happened of the run.");
+  replace(box, found.length ? el("ol", { class: "events" }, found.map((event) => eventLine(event, null))) : quiet);
+}
+
+function section(heading, content) {
+  return el("section", { class: "block" }, el("h2", {}, heading), content);
+}

@@ -1,0 +1,107 @@
+// What happened in a run: its steps, the clusters that it read, what was asked, and who did what.
+
+import { get, query } from "./api.js";
+import { el, mono, name, replace } from "./dom.js";
+import { number, time } from "./format.js";
+import { address } from "./router.js";
+import { runHead } from "./run_head.js";
+import { failure, loading } from "./states.js";
+import { spoken } from "./words.js";
+
+const PAGE = 200;
+
+export function drawHistory(box, run, changed, signal) {
+  const events = box.querySelector("#events") ?? el("div", { id: "events" });
+  replace(
+    box,
+    runHead(run, "history", []),
+    el("div", { class: "history" },
+      el("section", {}, el("h2", {}, "Steps"), steps(run)),
+      el("section", {}, el("h2", {}, "Clusters"), clusters(run)),
+      el("section", {}, el("h2", {}, "What was asked"), asked(run)),
+      Object.values(run.unmatched ?? {}).some((names) => names.length) && el("section", {}, el("h2", {}, "Names that match nothing"), unmatched(run)),
+      el("section", { class: "wide" }, el("h2", {}, "Events"), events),
+    ),
+  );
+  drawEvents(events, run.id, signal);
+}
+
+function steps(run) {
+  if (!run.steps.length) return el("p", { class: "quiet" }, "None yet.");
+  const lines = run.steps.map((step) =>
+    el(
+      "li",
+      { class: `step step-${step.status}` },
+      el("div", {}, el("strong", {}, spoken(step.name)), " ", el("span", { class: "small" }, step.status), " ", time(step.at)),
+      step.detail && el("p", {}, name(step.detail)),
+    ),
+  );
+  return el("ol", { class: "steps" }, lines);
+}
+
+function clusters(run) {
+  if (!run.clusters.length) return el("p", { class: "quiet" }, "None was read yet.");
+  const lines = run.clusters.map((cluster) =>
+    el(
+      "li",
+      { class: `step step-${cluster.error ? "failed" : "done"}` },
+      el("div", {}, el("strong", {}, name(cluster.name)), " ", el("span", { class: "small" }, `${cluster.status} · ${cluster.api} · ${number(cluster.vms)} VMs`)),
+      cluster.error && el("p", {}, name(cluster.error)),
+    ),
+  );
+  return el("ul", { class: "steps" }, lines);
+}
+
+function asked(run) {
+  const facts = [
+    ["Run", mono(run.id)],
+    ["Plan", run.fingerprint && mono(run.fingerprint)],
+    ["Target", run.target && name(run.target)],
+    ["Limits", `${number(run.limits.maxChanges)} remaps, ${run.limits.maxChangePercent} % of the machines in scope`],
+    ["Out of scope", run.counts.outOfScope > 0 && `${number(run.counts.outOfScope)} machines`],
+    ["Settles for", run.settleSeconds > 0 && `${number(run.settleSeconds)} s`],
+    ["Incident began", run.incidentStart && time(run.incidentStart)],
+    ["Approved by", run.approvedBy && name(run.approvedBy)],
+    ["Cancelled by", run.cancelledBy && name(run.cancelledBy)],
+  ].filter(([, value]) => value);
+  return el("dl", { class: "facts" }, facts.map(([key, value]) => [el("dt", {}, key), el("dd", {}, value)]));
+}
+
+function unmatched(run) {
+  return Object.entries(run.unmatched)
+    .filter(([, names]) => names.length)
+    .map(([key, names]) => el("p", {}, el("strong", {}, `${key}: `), names.map((each, index) => [index > 0 && ", ", name(each)])));
+}
+
+async function drawEvents(box, runId, signal) {
+  if (!box.hasChildNodes()) replace(box, loading("Loading the events"));
+  const list = el("ol", { class: "events" });
+  try {
+    await more(box, list, runId, null, signal);
+  } catch (problem) {
+    if (!signal.aborted) replace(box, failure(problem, () => drawEvents(box, runId, signal)));
+  }
+}
+
+async function more(box, list, runId, cursor, signal) {
+  const page = await get(`/runs/${encodeURIComponent(runId)}/events${query({ limit: PAGE, cursor })}`, { signal });
+  list.append(...page.items.map((event) => eventLine(event, runId)));
+  const next = page.cursor && el("button", { type: "button", id: "more-events", onclick: () => more(box, list, runId, page.cursor, signal) }, "More");
+  replace(box, list, next && el("p", { class: "actions" }, next));
+}
+
+/** One event as a line; of another run's machine it has a link there. */
+export function eventLine(event, runId) {
+  return el(
+    "li",
+    {},
+    el("span", { class: "when" }, time(event.at)),
+    el("span", {}, el("strong", {}, name(event.actor)), " ", spoken(event.action)),
+    el(
+      "span",
+      { class: "detail" },
+      name(event.detail),
+      event.machine && runId && [" ", el("a", { href: address("runs", runId, "machines", event.machine) }, "the machine")],
+    ),
+  );
+}

@@ -1,0 +1,59 @@
+// What a view shows instead of its content: loading, nothing there, an error, nobody signed in, no role.
+
+import { el } from "./dom.js";
+import { signInAddress, signOutAddress } from "./session.js";
+
+export function loading(text = "Loading") {
+  return el("div", { class: "blank", "aria-busy": "true" }, el("span", { class: "spinner" }), el("p", {}, `${text} …`));
+}
+
+/** `actions` are links or buttons. */
+export function empty(title, text, ...actions) {
+  return el("div", { class: "blank" }, el("h2", {}, title), el("p", {}, text), buttons(actions));
+}
+
+/** An error with its remedy, which is part of the API's sentence, and a way to try again. */
+export function failure(problem, retry) {
+  if (problem.signedOut) return signedOut(problem.message);
+  if (problem.code === "not-allowed") return noRole(problem);
+  const title = { 0: "No connection", 404: "Not there" }[problem.status] ?? "This did not work";
+  const trace = problem.document?.traceId;
+  return el(
+    "div",
+    { class: "blank", role: "alert" },
+    el("h2", {}, title),
+    el("p", {}, problem.message),
+    trace && el("p", { class: "small" }, "For the app's log: ", el("span", { class: "mono" }, trace)),
+    buttons([retry && el("button", { type: "button", onclick: retry }, "Try again")]),
+  );
+}
+
+export function signedOut(detail = "Sign in to see runs and to decide on them.") {
+  return el(
+    "div",
+    { class: "blank" },
+    el("h1", {}, "You are signed out"),
+    el("p", {}, detail),
+    buttons([el("a", { class: "button primary", href: signInAddress() }, "Sign in")]),
+  );
+}
+
+export function noRole(problem) {
+  return el(
+    "div",
+    { class: "blank" },
+    el("h1", {}, "You are signed in, but have no role here"),
+    el("p", {}, problem.message),
+    buttons([el("a", { class: "button", href: signOutAddress }, "Sign out")]),
+  );
+}
+
+/** A remark above the content: `kind` is `warning`, `bad` or `note`. */
+export function callout(kind, title, ...text) {
+  return el("div", { class: `callout ${kind}` }, el("strong", {}, title), " ", ...text);
+}
+
+function buttons(actions) {
+  const there = actions.filter(Boolean);
+  return there.length ? el("p", { class: "actions" }, there) : null;
+}

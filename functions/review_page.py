@@ -1,0 +1,129 @@
+"""``review/{*path}``: the review page, the files of ``functions/page/`` as a browser runs them.
+
+The files hold no data, so anybody may read them: somebody who is signed out needs the style of that state too. The
+document itself leads whoever is signed out to the sign-in. What the page shows it asks the API for, under the same roles
+as every other caller.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlencode
+
+import azure.functions as func
+
+from functions.principal import caller_of
+from functions.respond import respond
+from shared.errors import NotAllowed, NotAuthenticated, NotFound
+from shared.runs.access import Role
+
+if TYPE_CHECKING:
+    from shared.runs.resources import Resources
+
+ROOT = "/api/review"
+SIGN_IN = "/.auth/login/aad"
+SIGNED_OUT = "signed-out"
+
+_FOLDER = Path(__file__).with_name("page")
+_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_DOCUMENT = "index.html"
+# the addresses that the page's own router knows; everything else is 404, whatever the folder holds
+_VIEWS = re.compile(r"(runs(/[^/]+(/history|/machines/[^/]+)?)?|profiles|health|start|signed-out)?")
+
+_HEADERS: Mapping[str, str] = MappingProxyType(
+    {
+        "Content-Security-Policy": (
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+            "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        ),
+        "X-Content-Type-Options": "nosniff",
+        "X-Frame-Options": "DENY",
+        "Referrer-Policy": "no-referrer",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        # kept, and asked for again each time: a deployment shows at once, and an unchanged file costs no body
+        "Cache-Control": "no-cache",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    content: bytes
+    mimetype: str
+    etag: str
+
+
+def blueprint(resources: Callable[[], Resources]) -> func.Blueprint:
+    bp = func.Blueprint()
+
+    @bp.function_name("review_page")
+    @bp.route(route="review/{*path}", auth_level=func.AuthLevel.ANONYMOUS)
+    def review_page(req: func.HttpRequest) -> func.HttpResponse:
+        return respond(req, {"GET": lambda: _page(req, resources)})
+
+    return bp
+
+
+def _page(req: func.HttpRequest, resources: Callable[[], Resources]) -> func.HttpResponse:
+    path = (req.route_params.get("path") or "").strip("/")
+    files = _files()
+    if path in files and path != _DOCUMENT:
+        return _sent(req, files[path])
+    if not _VIEWS.fullmatch(path):
+        raise NotFound(f"The review page has nothing at this address. It begins at {ROOT}.")
+    document = files[_DOCUMENT]
+    if path == SIGNED_OUT:
+        return _sent(req, document)
+    easy_auth = resources().settings.auth.enabled
+    try:
+        caller_of(req, easy_auth=easy_auth, role=Role.READER, what="use Realign")
+    except NotAuthenticated:
+        # without Easy Auth there is nowhere to sign in; the page then says so in the API's words
+        return _to_sign_in(req, path) if easy_auth else _sent(req, document, status=401)
+    except NotAllowed:
+        return _sent(req, document, status=403)
+    return _sent(req, document)
+
+
+@cache
+def _files() -> Mapping[str, _File]:
+    """By their path below the page. What a request names is looked up here and never joined to a path."""
+    found = {}
+    for file in sorted(_FOLDER.rglob("*")):
+        if file.suffix in _TYPES:
+            content = file.read_bytes()
+            etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+            found[file.relative_to(_FOLDER).as_posix()] = _File(content, _TYPES[file.suffix], etag)
+    return MappingProxyType(found)
+
+
+def _sent(req: func.HttpRequest, file: _File, *, status: int = 200) -> func.HttpResponse:
+    headers = {**_HEADERS, "ETag": file.etag}
+    if status != 200:
+        # who may see it is asked again each time
+        headers["Cache-Control"] = "no-store"
+    elif _has(req, file.etag):
+        return func.HttpResponse(b"", status_code=304, headers=headers, mimetype=file.mimetype, charset="utf-8")
+    return func.HttpResponse(file.content, status_code=status, headers=headers, mimetype=file.mimetype, charset="utf-8")
+
+
+def _has(req: func.HttpRequest, etag: str) -> bool:
+    known = (each.strip().removeprefix("W/") for each in req.headers.get("if-none-match", "").split(","))
+    return any(each in (etag, "*") for each in known)
+
+
+def _to_sign_in(req: func.HttpRequest, path: str) -> func.HttpResponse:
+    """Back to the very view afterwards, its filters included. It is built below ``ROOT``, so it leaves this site never."""
+    here = f"{ROOT}/{quote(path)}".rstrip("/")
+    query = urlencode(dict(req.params))
+    location = f"{SIGN_IN}?{urlencode({'post_login_redirect_uri': f'{here}?{query}' if query else here})}"
+    headers = {**_HEADERS, "Cache-Control": "no-store", "Location": location}
+    return func.HttpResponse(b"", status_code=302, headers=headers, mimetype="text/html", charset="utf-8")
