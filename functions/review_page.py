@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -34,6 +34,10 @@ SIGNED_OUT = "signed-out"
 _FOLDER = Path(__file__).with_name("page")
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _DOCUMENT = "index.html"
+# Stands in the document before the files that belong to it. All of a version are below one address, so that modules of two
+# deployments never meet in one browser, and each may be kept for good.
+_VERSION = "v-00000000"
+_VERSIONED = re.compile(r"(v-[0-9a-f]{8})/(.+)")
 # the addresses that the page's own router knows; everything else is 404, whatever the folder holds
 _VIEWS = re.compile(r"(runs(/[^/]+(/history|/machines/[^/]+)?)?|profiles|health|start|signed-out)?")
 
@@ -48,17 +52,30 @@ _HEADERS: Mapping[str, str] = MappingProxyType(
         "Referrer-Policy": "no-referrer",
         "Cross-Origin-Opener-Policy": "same-origin",
         "Cross-Origin-Resource-Policy": "same-origin",
-        # kept, and asked for again each time: a deployment shows at once, and an unchanged file costs no body
-        "Cache-Control": "no-cache",
     }
 )
+# kept, and asked for again each time: a deployment shows at once, and an unchanged document costs no body
+_ASK_AGAIN = "no-cache"
+_FOR_GOOD = "public, max-age=31536000, immutable"
 
 
 @dataclass(frozen=True, slots=True)
 class _File:
     content: bytes
     mimetype: str
-    etag: str
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self.content).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """``files`` by their path below the page; ``version`` stands for all of them."""
+
+    document: _File
+    files: Mapping[str, _File]
+    version: str
 
 
 def blueprint(resources: Callable[[], Resources]) -> func.Blueprint:
@@ -74,43 +91,46 @@ def blueprint(resources: Callable[[], Resources]) -> func.Blueprint:
 
 def _page(req: func.HttpRequest, resources: Callable[[], Resources]) -> func.HttpResponse:
     path = (req.route_params.get("path") or "").strip("/")
-    files = _files()
-    if path in files and path != _DOCUMENT:
-        return _sent(req, files[path])
+    page = _loaded()
+    version, name = found.groups() if (found := _VERSIONED.fullmatch(path)) else (None, path)
+    if name in page.files:
+        return _sent(req, page.files[name], cache=_FOR_GOOD if version == page.version else _ASK_AGAIN)
     if not _VIEWS.fullmatch(path):
         raise NotFound(f"The review page has nothing at this address. It begins at {ROOT}.")
-    document = files[_DOCUMENT]
     if path == SIGNED_OUT:
-        return _sent(req, document)
+        return _sent(req, page.document)
     easy_auth = resources().settings.auth.enabled
     try:
         caller_of(req, easy_auth=easy_auth, role=Role.READER, what="use Realign")
     except NotAuthenticated:
         # without Easy Auth there is nowhere to sign in; the page then says so in the API's words
-        return _to_sign_in(req, path) if easy_auth else _sent(req, document, status=401)
+        return _to_sign_in(req, path) if easy_auth else _sent(req, page.document, status=401)
     except NotAllowed:
-        return _sent(req, document, status=403)
-    return _sent(req, document)
+        return _sent(req, page.document, status=403)
+    return _sent(req, page.document)
 
 
 @cache
-def _files() -> Mapping[str, _File]:
-    """By their path below the page. What a request names is looked up here and never joined to a path."""
-    found = {}
-    for file in sorted(_FOLDER.rglob("*")):
-        if file.suffix in _TYPES:
-            content = file.read_bytes()
-            etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-            found[file.relative_to(_FOLDER).as_posix()] = _File(content, _TYPES[file.suffix], etag)
-    return MappingProxyType(found)
+def _loaded() -> _Page:
+    """What a request names is looked up among these and never joined to a path."""
+    files = {
+        file.relative_to(_FOLDER).as_posix(): _File(file.read_bytes(), _TYPES[file.suffix])
+        for file in sorted(_FOLDER.rglob("*"))
+        if file.suffix in _TYPES
+    }
+    document = files.pop(_DOCUMENT)
+    every = "".join(f"{name} {file.digest} " for name, file in files.items())
+    version = f"v-{hashlib.sha256(every.encode()).hexdigest()[:8]}"
+    document = replace(document, content=document.content.replace(_VERSION.encode(), version.encode()))
+    return _Page(document, MappingProxyType(files), version)
 
 
-def _sent(req: func.HttpRequest, file: _File, *, status: int = 200) -> func.HttpResponse:
-    headers = {**_HEADERS, "ETag": file.etag}
+def _sent(req: func.HttpRequest, file: _File, *, status: int = 200, cache: str = _ASK_AGAIN) -> func.HttpResponse:
+    etag = f'"{file.digest[:32]}"'
+    headers = {**_HEADERS, "ETag": etag, "Cache-Control": cache}
     if status != 200:
-        # who may see it is asked again each time
-        headers["Cache-Control"] = "no-store"
-    elif _has(req, file.etag):
+        headers["Cache-Control"] = "no-store"  # who may see it is asked again each time
+    elif _has(req, etag):
         return func.HttpResponse(b"", status_code=304, headers=headers, mimetype=file.mimetype, charset="utf-8")
     return func.HttpResponse(file.content, status_code=status, headers=headers, mimetype=file.mimetype, charset="utf-8")
 

@@ -2,6 +2,7 @@
 
 const PREFIX = "/api";
 const KEPT = 40;
+const NO_ANSWER = "The app does not answer. Check the network; it is asked again by itself.";
 
 /** `status` 0: no answer came at all. `code`, `field` and the rest are those of the problem document. */
 export class Problem extends Error {
@@ -21,7 +22,23 @@ export class Problem extends Error {
 // what the server named with an ETag, to ask again without a body
 const known = new Map();
 
-export async function get(path, { signal } = {}) {
+// asked for before anybody needed it
+const ahead = new Map();
+
+/** Asks for something that the next view is going to `get`, while other things are waited for. */
+export function askAhead(path) {
+  const asked = fetched(path, {});
+  asked.catch(() => {}); // whoever takes it sees the error
+  ahead.set(path, asked);
+}
+
+export async function get(path, options = {}) {
+  const asked = ahead.get(path);
+  ahead.delete(path);
+  return asked ?? fetched(path, options);
+}
+
+async function fetched(path, { signal }) {
   const before = known.get(path);
   const answer = await call("GET", path, { signal, headers: before ? { "If-None-Match": before.etag } : {} });
   if (answer.status === 304 && before) return before.value;
@@ -55,7 +72,7 @@ async function call(method, path, options) {
     if (answer.type !== "opaqueredirect") return answer;
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Problem(0, "The app does not answer. Check the network; it is asked again by itself.");
+    throw new Problem(0, NO_ANSWER);
   }
   throw new Problem(401, "Sign in first: this address needs a Realign role.");
 }
@@ -69,6 +86,8 @@ async function read(answer) {
     // whatever stands in front of the app may answer with a page of its own
   }
   if (answer.ok && document !== null) return document;
+  // whoever stands in front of the app says so without a document
+  if (document === null && [502, 503, 504].includes(answer.status)) throw new Problem(0, NO_ANSWER);
   const detail = document?.detail ?? `The app answered with status ${answer.status} and no explanation. Try again.`;
   throw new Problem(answer.status, detail, document ?? {});
 }

@@ -1,6 +1,6 @@
 // Begins: finds out who is signed in, then shows the view of the address.
 
-import { Problem } from "./api.js";
+import { askAhead, Problem } from "./api.js";
 import { showHealth } from "./health.js";
 import { showMachine } from "./machine.js";
 import { showProfiles } from "./profiles.js";
@@ -33,13 +33,15 @@ function showSignedOut(outlet) {
 async function begin() {
   drawTop();
   if (location.pathname === `${router.ROOT}/signed-out`) return showSignedOut(main);
-  main.replaceChildren(loading());
+  main.replaceChildren(loading("Loading", "h1"));
+  const run = /\/runs\/[^/]+$/.exec(location.pathname);
+  if (run) askAhead(run[0]);
   try {
     await session.load();
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     title(error.signedOut ? "Signed out" : "Realign");
-    main.replaceChildren(failure(error, begin));
+    main.replaceChildren(failure(error, begin, "h1"));
     return;
   }
   document.addEventListener("realign:view", drawTop);

@@ -4,23 +4,22 @@ import { send } from "./api.js";
 import { ask, commentField } from "./dialog.js";
 import { el, name, tell } from "./dom.js";
 import { counted, number } from "./format.js";
-import { isApproved, isOpen, isWritten } from "./possible.js";
+import { isApproved, isOpen, isProposed, isWritten } from "./possible.js";
 import { callout } from "./states.js";
 import { CONFIDENCES, spoken } from "./words.js";
 
 /** `done(run)` gets the run as it is afterwards. */
 export function approve(run, store, rows, done) {
-  const chosen = rows.filter(isOpen);
-  const ids = new Set(chosen.map((row) => row.id));
-  const before = store.rows.filter((row) => isApproved(row) && !ids.has(row.id)).length;
+  const chosen = rows.filter(isProposed);
+  const before = store.rows.filter(isApproved).length;
   ask({
     title: `Approve ${counted(chosen.length, "remap")}`,
     body: [
-      el("p", {}, `${counted(chosen.length, "machine record")} in Citrix will name another VM:`),
+      el("p", {}, `${counted(chosen.length, "machine record")} in Citrix will be changed:`),
       ways(chosen, (finding) => [finding.from, finding.to]),
       certainty(chosen),
       run.guards.map((guard) => callout("warning", spoken(guard.name), name(guard.explanation))),
-      before > 0 && callout("note", "Approved before.", `${counted(before, "other remap")} will be applied as well.`),
+      before > 0 && callout("note", "Approved before.", `Whoever applies now applies ${counted(before, "other remap")} as well.`),
       commentField(),
       el(
         "label",

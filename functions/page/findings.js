@@ -4,7 +4,7 @@ import { get, query } from "./api.js";
 import { rowOf } from "./sift.js";
 import { WORKING } from "./words.js";
 
-const FIRST = 200; // so that something is there soon
+const FIRST = 100; // so that something is there soon
 const PAGE = 1000;
 const FOLLOWED = 2000; // more are not loaded again while the run is at work: the counts tell how far it is
 const KEPT_RUNS = 3;

@@ -2,66 +2,58 @@
 
 import { get, query } from "./api.js";
 import * as decide from "./decide.js";
-import { el, mono, name, replace, tell } from "./dom.js";
+import { el, mono, name, replace } from "./dom.js";
 import { findingsOf } from "./findings.js";
-import { poll } from "./poll.js";
-import { canResolve, canReview, canRollBack, isOpen, isWritten } from "./possible.js";
+import { followRun } from "./follow_run.js";
+import { canApprove, canResolve, canReview, canRollBack, isOpen, isProposed, isWritten } from "./possible.js";
 import { address } from "./router.js";
 import { eventLine } from "./run_history.js";
 import { runTitle } from "./run_head.js";
 import { title } from "./shell.js";
 import { callout, empty, failure, loading } from "./states.js";
-import { confidence, evidenceWord, findingTag, spoken, stateTag, statusTag, WORKING } from "./words.js";
+import { confidence, evidenceWord, findingTag, spoken, stateTag, statusTag } from "./words.js";
 
 const EVENTS_PAGE = 1000;
-const AT_WORK_SECONDS = 1.5;
-const AT_REST_SECONDS = 15;
 
 export function showMachine(outlet, [runId, machineId], signal) {
   const store = findingsOf(runId);
   const box = el("div", { class: "machine" });
   const events = el("div", {});
-  const path = `/runs/${encodeURIComponent(runId)}`;
   let run = null;
   let drawn = "";
   title("Machine");
   outlet.append(box);
-  replace(box, loading("Loading the machine"));
-
-  function changed(next) {
-    if (signal.aborted) return;
-    run = next;
-    store.bring(run);
-    draw();
-  }
+  replace(box, loading("Loading the machine", "h1"));
 
   function draw() {
     const row = store.byId.get(machineId);
     if (signal.aborted || !run) return;
-    const text = JSON.stringify([run.status, run.fingerprint, run.counts, row?.finding, store.complete]);
+    const text = JSON.stringify([run.status, run.fingerprint, run.counts, run.closed, row?.finding, store.complete]);
     if (text === drawn) return;
     drawn = text;
     if (row) {
       title(row.finding.machine.name);
       replace(box, drawMachine(run, store, row, changed), section("Events", events));
       drawEvents(events, runId, machineId, signal);
-    } else if (store.problem) replace(box, failure(store.problem, () => store.bring(run, { anew: true })));
+    } else if (store.problem) replace(box, failure(store.problem, () => store.bring(run, { anew: true }), "h1"));
     else if (store.complete) {
       const back = el("a", { class: "button", href: address("runs", runId) }, "To the run");
       replace(box, empty("Not in this run", "The run has no finding for a machine with this id. A scheduled run keeps none for aligned machines.", back));
     }
   }
 
-  async function look() {
-    try {
-      changed(await get(path, { signal }));
-    } catch (problem) {
-      if (!signal.aborted && (!run || problem.signedOut)) replace(box, failure(problem, look));
-    }
+  function looked(next) {
+    run = next;
+    store.bring(run);
+    draw();
+  }
+
+  function failed(problem, look) {
+    if (!run || problem.signedOut) replace(box, failure(problem, look, "h1"));
   }
 
   store.addEventListener("change", draw, { signal });
-  look().then(() => poll(() => (run && WORKING.includes(run.status) ? AT_WORK_SECONDS : AT_REST_SECONDS), look, signal));
+  const changed = followRun(runId, signal, looked, failed);
 }
 
 function drawMachine(run, store, row, changed) {
@@ -75,7 +67,7 @@ function drawMachine(run, store, row, changed) {
       el("div", { class: "head-title" }, el("h1", {}, name(machine.name)), findingTag(finding), state && stateTag(state), confidence(sure)),
       el("div", { class: "actions" }, actions(run, store, row, changed)),
     ),
-    el("p", { class: "about" }, where.map((each, index) => [index > 0 && el("span", { class: "between", "aria-hidden": "true" }, "·"), name(each)])),
+    el("p", { class: "about" }, where.map((each, index) => [index > 0 && " · ", name(each)])),
     el("p", { class: "lead" }, name(explanation), " ", el("span", { class: "mono reason" }, reason)),
     error && callout("bad", spoken(state ?? finding), name(error)),
     fromTo(from, to),
@@ -100,7 +92,8 @@ function neighbours(store, row) {
 function actions(run, store, row, changed) {
   const button = (id, text, action, tone = null) => el("button", { type: "button", id, class: tone, onclick: () => action(run, store, [row], changed) }, text);
   return [
-    canReview(run) && isOpen(row) && [button("approve", "Approve …", decide.approve, "primary"), button("reject", "Reject …", decide.reject)],
+    canApprove(run) && isProposed(row) && button("approve", "Approve …", decide.approve, "primary"),
+    canReview(run) && isOpen(row) && button("reject", "Reject …", decide.reject),
     canRollBack(run) && isWritten(row) && button("rollback", "Roll back …", decide.rollBack),
   ];
 }

@@ -2,7 +2,7 @@
 
 import { may } from "./session.js";
 
-const REVIEWABLE = ["awaiting-review", "completed", "completed-with-errors"];
+export const REVIEWABLE = ["awaiting-review", "completed", "completed-with-errors"];
 const ROLLABLE = ["awaiting-review", "completed", "completed-with-errors", "failed", "cancelled", "rolled-back"];
 const CANCELLABLE = ["queued", "planning", "awaiting-review", "applying"];
 
@@ -10,18 +10,21 @@ const OPEN = ["proposed", "approved"];
 const WRITTEN = ["applying", "applied", "verified", "failed", "rollback-failed"];
 
 export const isOpen = ({ finding }) => OPEN.includes(finding.state);
+export const isProposed = ({ finding }) => finding.state === "proposed";
 export const isApproved = ({ finding }) => finding.state === "approved";
 /** What a run wrote. Of a remap that failed the API knows whether anything was sent; the page does not. */
 export const isWritten = ({ finding }) => WRITTEN.includes(finding.state);
 
 export const canReview = (run) => may.approve() && REVIEWABLE.includes(run.status) && run.fingerprint !== null;
-export const canApply = (run) => canReview(run) && (run.counts.states.approved ?? 0) > 0;
+/** Whether the plan still counts, too: `closed` comes from `follow_run.js`. */
+export const canApprove = (run) => canReview(run) && run.closed === null;
+export const canApply = (run) => canApprove(run) && (run.counts.states.approved ?? 0) > 0;
 export const canRollBack = (run) =>
   may.approve() && ROLLABLE.includes(run.status) && WRITTEN.some((state) => run.counts.states[state] > 0);
 export const canCancel = (run) => may.operate() && CANCELLABLE.includes(run.status) && !run.cancelledBy;
 
 export function canResolve(run, { finding }) {
-  if (!canReview(run) || !finding.candidates.length) return false;
+  if (!canApprove(run) || !finding.candidates.length) return false;
   const chosen = finding.state === "proposed" && finding.reason === "chosen";
   return chosen || ["ambiguous", "conflict"].includes(finding.finding);
 }

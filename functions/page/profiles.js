@@ -72,7 +72,7 @@ function covers(profile) {
     el("dd", {}, el("ul", { class: "pairs" }, clusters.map((cluster) => el("li", {}, el("strong", {}, name(cluster.name)), " ", name(cluster.hostingConnection), cluster.relay && el("span", { class: "small" }, " by relay"))))),
     el("dt", {}, "Scope"),
     el("dd", {}, narrowed.length ? narrowed.map(([key, value]) => el("div", {}, `${key}: `, name(Array.isArray(value) ? value.join(", ") : typeof value === "object" ? `${value.key}=${value.value}` : value))) : "the whole site"),
-    el("dt", {}, "Alone"),
+    el("dt", {}, "Without a person"),
     el("dd", {}, `mode ${policy.mode}, up to ${policy.maxChanges} remaps or ${policy.maxChangePercent} %`, policy.dr.mode && `; with a target mode ${policy.dr.mode}`, policy.fourEyes && "; four eyes"),
   ];
 }

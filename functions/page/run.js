@@ -7,18 +7,16 @@ import { el, replace, tell } from "./dom.js";
 import { FilterBar, filtersOfAddress, isFiltered, keepFilters, NONE } from "./filters.js";
 import { findingsOf } from "./findings.js";
 import { FindingsTable } from "./findings_table.js";
+import { followRun } from "./follow_run.js";
 import { counted, number } from "./format.js";
-import { poll } from "./poll.js";
-import { canApply, canCancel, canReview, canRollBack, isOpen, isWritten } from "./possible.js";
+import { canApply, canApprove, canCancel, canReview, canRollBack, isOpen, isProposed, isWritten } from "./possible.js";
 import { runHead } from "./run_head.js";
 import { drawHistory } from "./run_history.js";
 import { title } from "./shell.js";
 import { sift } from "./sift.js";
 import { empty, failure, loading } from "./states.js";
-import { FINDINGS, spoken, STATES, WORKING } from "./words.js";
+import { FINDINGS, spoken, STATES } from "./words.js";
 
-const AT_WORK_SECONDS = 1.5;
-const AT_REST_SECONDS = 15;
 const SEARCH_REST_MS = 120;
 
 export function showRun(outlet, [runId], signal) {
@@ -29,49 +27,35 @@ export function showHistory(outlet, [runId], signal) {
   watch(outlet, runId, signal, (box) => ({ draw: (run, changed) => drawHistory(box, run, changed, signal) }));
 }
 
-/** Looks at the run for as long as the view is there; `make(box)` gives the view that draws it. */
+/** Draws the view that `make(box)` gives, at each look at the run that brings something new. */
 function watch(outlet, runId, signal, make) {
   const alarm = el("div", { role: "alert" });
   const box = el("div", { class: "run" });
-  const path = `/runs/${encodeURIComponent(runId)}`;
-  let run = null;
   let view = null;
   title("Run");
   outlet.append(alarm, box);
-  replace(box, loading("Loading the run"));
+  replace(box, loading("Loading the run", "h1"));
 
-  function changed(next) {
-    if (signal.aborted) return;
-    const before = run;
-    run = next;
+  function looked(run, same) {
     replace(alarm);
-    if (before?.status !== run.status) {
-      title(`${run.profile} ${spoken(run.status)}`);
-      if (before) tell(`The run is ${spoken(run.status)} now.`);
-    }
+    title(`${run.profile} ${spoken(run.status)}`);
     if (!view) {
       box.replaceChildren();
       view = make(box);
     }
-    if (before && JSON.stringify(before) === JSON.stringify(run)) view.same?.(run);
-    else view.draw(run, changed);
+    if (same) view.same?.(run);
+    else view.draw(run, (next) => changed(next));
   }
 
-  async function look() {
-    try {
-      changed(await get(path, { signal }));
-    } catch (problem) {
-      if (signal.aborted) return;
-      // what is there stays readable while the network is away; a sign-in that ended takes its place
-      if (run && !problem.signedOut) replace(alarm, el("p", { class: "callout bad" }, problem.message));
-      else {
-        view = null;
-        replace(box, failure(problem, () => (replace(box, loading("Loading the run")), look())));
-      }
-    }
+  function failed(problem, look) {
+    // what is there stays readable while the network is away; a sign-in that ended takes its place
+    if (view && !problem.signedOut) return replace(alarm, el("p", { class: "callout bad" }, problem.message));
+    view = null;
+    const again = () => (replace(box, loading("Loading the run", "h1")), look());
+    replace(box, failure(problem, again, "h1"));
   }
 
-  look().then(() => poll(() => (run && WORKING.includes(run.status) ? AT_WORK_SECONDS : AT_REST_SECONDS), look, signal));
+  const changed = followRun(runId, signal, looked, failed);
 }
 
 class RunFindings {
@@ -197,6 +181,7 @@ class RunFindings {
   #drawMany() {
     const { shown, rows, complete, problem } = this.#store;
     const total = Object.values(this.#run.counts.findings).reduce((sum, count) => sum + count, 0);
+    const proposed = complete && canApprove(this.#run) ? shown.filter(isProposed) : [];
     const open = complete && canReview(this.#run) ? shown.filter(isOpen) : [];
     const text = isFiltered(this.#filters) ? `${number(shown.length)} of ${counted(rows.length, "finding")} shown` : counted(rows.length, "finding");
     replace(
@@ -204,10 +189,8 @@ class RunFindings {
       rows.length > 0 && el("p", { class: "small" }, text, !complete && !problem && ` · loading ${number(rows.length)} of ${number(total)} …`),
       problem && el("p", { class: "callout bad" }, problem.message, " ", el("button", { type: "button", onclick: () => this.#store.bring(this.#run, { anew: true }) }, "Try again")),
       isFiltered(this.#filters) && el("button", { type: "button", id: "clear", class: "quiet", onclick: () => this.#filter({ ...NONE, sort: this.#filters.sort }) }, "Show all"),
-      open.length > 0 && [
-        el("button", { type: "button", id: "approve-shown", class: "primary", onclick: () => this.#decide(decide.approve, open) }, `Approve ${number(open.length)} shown …`),
-        el("button", { type: "button", id: "reject-shown", onclick: () => this.#decide(decide.reject, open) }, `Reject ${number(open.length)} shown …`),
-      ],
+      this.#button("approve-shown", "Approve", decide.approve, proposed, "primary", " shown"),
+      this.#button("reject-shown", "Reject", decide.reject, open, null, " shown"),
     );
   }
 
@@ -237,19 +220,24 @@ class RunFindings {
   #drawChosen() {
     const { selection, byId } = this.#store;
     const rows = [...selection].map((id) => byId.get(id)).filter(Boolean);
-    const review = canReview(this.#run) ? rows.filter(isOpen) : [];
+    const proposed = canApprove(this.#run) ? rows.filter(isProposed) : [];
+    const open = canReview(this.#run) ? rows.filter(isOpen) : [];
     const written = canRollBack(this.#run) ? rows.filter(isWritten) : [];
-    const button = (id, text, action, some, tone = null) =>
-      some.length > 0 && el("button", { type: "button", id, class: tone, onclick: () => this.#decide(action, some) }, `${text} ${number(some.length)} …`);
-    this.#chosen.hidden = !(review.length || written.length);
+    this.#chosen.hidden = !(open.length || written.length);
     replace(
       this.#chosen,
       el("span", { role: "status" }, `${number(rows.length)} selected`),
-      button("approve-selected", "Approve", decide.approve, review, "primary"),
-      button("reject-selected", "Reject", decide.reject, review),
-      button("rollback-selected", "Roll back", decide.rollBack, written),
+      this.#button("approve-selected", "Approve", decide.approve, proposed, "primary"),
+      this.#button("reject-selected", "Reject", decide.reject, open),
+      this.#button("rollback-selected", "Roll back", decide.rollBack, written),
       el("button", { type: "button", id: "unselect", class: "quiet", onclick: () => this.#unselect() }, "Select none"),
     );
+  }
+
+  // nothing where there is nothing to do it to
+  #button(id, text, action, rows, tone = null, which = "") {
+    if (!rows.length) return null;
+    return el("button", { type: "button", id, class: tone, onclick: () => this.#decide(action, rows) }, `${text} ${number(rows.length)}${which} …`);
   }
 
   #unselect() {

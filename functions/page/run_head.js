@@ -1,12 +1,10 @@
 // The head of one run: what it is, how far it is, what stands in its way, and what can be done with it.
 
 import { el, name } from "./dom.js";
-import { ago, counted, lasted, number, time } from "./format.js";
+import { ago, counted, number, time } from "./format.js";
 import { ROOT, address } from "./router.js";
 import { callout } from "./states.js";
 import { spoken, STATUSES, statusTag, WORKING } from "./words.js";
-
-const TRIGGERS = { http: "by the API or this page", hook: "by an orchestrator", schedule: "by the schedule" };
 
 export function runTitle(run) {
   return [name(run.profile), run.target && [el("span", { class: "arrow", "aria-label": "to" }, "→"), name(run.target)]];
@@ -32,12 +30,12 @@ export function runHead(run, place, actions) {
 function about(run) {
   const parts = [
     `Mode ${run.mode}`,
-    [run.requestedBy === "schedule" ? "started " : ["started by ", name(run.requestedBy), " "], TRIGGERS[run.trigger] ?? run.trigger],
+    ["started by ", name(run.requestedBy), run.trigger === "hook" && " (an orchestrator)"],
     [time(run.createdAt), ` (${ago(run.createdAt)})`],
-    run.endedAt && `took ${lasted(run.startedAt ?? run.createdAt, run.endedAt)}`,
+    run.endedAt && ["ended ", time(run.endedAt)],
     run.reason && ["“", name(run.reason), "”"],
   ].filter(Boolean);
-  return parts.map((part, index) => [index > 0 && el("span", { class: "between", "aria-hidden": "true" }, "·"), el("span", {}, part)]);
+  return parts.map((part, index) => [index > 0 && " · ", part]);
 }
 
 function progress(run) {
@@ -57,6 +55,7 @@ function remarks(run) {
     run.error && callout(run.status === "cancelled" ? "note" : "bad", spoken(run.status), name(run.error)),
     run.guards.map((guard) => callout("warning", `Guard ${guard.name}`, name(guard.explanation))),
     silent.map((cluster) => callout("warning", ["Cluster ", name(cluster.name), ` ${cluster.status}`], name(cluster.error))),
+    run.closed && callout("note", "Not open for approval.", run.closed.text, " ", run.closed.run && el("a", { href: address("runs", run.closed.run) }, "To the newer run")),
     run.notBefore && callout("note", "Waiting", "until ", time(run.notBefore), " before it goes on by itself."),
     run.counts.unmatched > 0 &&
       callout("warning", "Names that match nothing", `${counted(run.counts.unmatched, "name")} of the scope; they are listed under What happened.`),

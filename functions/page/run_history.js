@@ -2,6 +2,7 @@
 
 import { get, query } from "./api.js";
 import { el, mono, name, replace } from "./dom.js";
+import { findingsOf } from "./findings.js";
 import { number, time } from "./format.js";
 import { address } from "./router.js";
 import { runHead } from "./run_head.js";
@@ -9,6 +10,7 @@ import { failure, loading } from "./states.js";
 import { spoken } from "./words.js";
 
 const PAGE = 200;
+const MOST_NAMED = 8;
 
 export function drawHistory(box, run, changed, signal) {
   const events = box.querySelector("#events") ?? el("div", { id: "events" });
@@ -85,23 +87,32 @@ async function drawEvents(box, runId, signal) {
 
 async function more(box, list, runId, cursor, signal) {
   const page = await get(`/runs/${encodeURIComponent(runId)}/events${query({ limit: PAGE, cursor })}`, { signal });
-  list.append(...page.items.map((event) => eventLine(event, runId)));
+  list.append(...grouped(page.items).map((group) => eventLine(group, runId)));
   const next = page.cursor && el("button", { type: "button", id: "more-events", onclick: () => more(box, list, runId, page.cursor, signal) }, "More");
   replace(box, list, next && el("p", { class: "actions" }, next));
 }
 
-/** One event as a line; of another run's machine it has a link there. */
+// what was done to several machines in one go is told once, and then of each: here that is one line
+function grouped(events) {
+  const groups = new Map();
+  for (const event of events) {
+    const key = JSON.stringify([event.at, event.actor, event.action, event.detail]);
+    if (!groups.has(key)) groups.set(key, { ...event, machines: [] });
+    if (event.machine) groups.get(key).machines.push(event.machine);
+  }
+  return [...groups.values()];
+}
+
+/** One event as a line; with `runId` it has links to the `machines` that it is about. */
 export function eventLine(event, runId) {
+  const known = runId ? findingsOf(runId).byId : new Map();
+  const machines = (runId && event.machines) || [];
+  const links = machines.slice(0, MOST_NAMED).map((id) => [" ", el("a", { href: address("runs", runId, "machines", id) }, name(known.get(id)?.finding.machine.name ?? id))]);
   return el(
     "li",
     {},
     el("span", { class: "when" }, time(event.at)),
     el("span", {}, el("strong", {}, name(event.actor)), " ", spoken(event.action)),
-    el(
-      "span",
-      { class: "detail" },
-      name(event.detail),
-      event.machine && runId && [" ", el("a", { href: address("runs", runId, "machines", event.machine) }, "the machine")],
-    ),
+    el("span", { class: "detail" }, name(event.detail), links, machines.length > MOST_NAMED && ` and ${number(machines.length - MOST_NAMED)} more`),
   );
 }

@@ -4,6 +4,7 @@ import { el, name, replace } from "./dom.js";
 import { ROOT, address } from "./router.js";
 import { me, role, signOutAddress } from "./session.js";
 
+const ICON = new URL("icon.svg", import.meta.url).pathname;
 const PLACES = [
   ["Runs", ROOT, (path) => path === ROOT || path.startsWith(`${ROOT}/runs`)],
   ["Profiles", address("profiles"), (path) => path.startsWith(`${ROOT}/profiles`)],
@@ -15,7 +16,7 @@ export function drawTop() {
   const path = location.pathname;
   replace(
     document.getElementById("top"),
-    el("a", { class: "brand", href: ROOT }, el("img", { src: `${ROOT}/icon.svg`, alt: "", width: 22, height: 22 }), "Realign"),
+    el("a", { class: "brand", href: ROOT }, el("img", { src: ICON, alt: "", width: 22, height: 22 }), "Realign"),
     person.name &&
       el(
         "nav",

@@ -3,8 +3,9 @@
 import { el } from "./dom.js";
 import { signInAddress, signOutAddress } from "./session.js";
 
-export function loading(text = "Loading") {
-  return el("div", { class: "blank", "aria-busy": "true" }, el("span", { class: "spinner" }), el("p", {}, `${text} …`));
+/** `heading` is `h1` where nothing else on the page is one. */
+export function loading(text = "Loading", heading = "p") {
+  return el("div", { class: "blank", "aria-busy": "true" }, el("span", { class: "spinner" }), el(heading, {}, `${text} …`));
 }
 
 /** `actions` are links or buttons. */
@@ -13,7 +14,7 @@ export function empty(title, text, ...actions) {
 }
 
 /** An error with its remedy, which is part of the API's sentence, and a way to try again. */
-export function failure(problem, retry) {
+export function failure(problem, retry, heading = "h2") {
   if (problem.signedOut) return signedOut(problem.message);
   if (problem.code === "not-allowed") return noRole(problem);
   const title = { 0: "No connection", 404: "Not there" }[problem.status] ?? "This did not work";
@@ -21,7 +22,7 @@ export function failure(problem, retry) {
   return el(
     "div",
     { class: "blank", role: "alert" },
-    el("h2", {}, title),
+    el(heading, {}, title),
     el("p", {}, problem.message),
     trace && el("p", { class: "small" }, "For the app's log: ", el("span", { class: "mono" }, trace)),
     buttons([retry && el("button", { type: "button", onclick: retry }, "Try again")]),
