@@ -32,6 +32,7 @@ class Findings extends EventTarget {
   fingerprint = null;
   #version = "";
   #loading = false;
+  #next = null; // the run as it was seen while another state of it was loaded
 
   constructor(runId) {
     super();
@@ -41,7 +42,11 @@ class Findings extends EventTarget {
   /** Loads the findings of `run` unless those that are here are as `run` says. Safe to call at every look. */
   async bring(run, { anew = false } = {}) {
     const working = WORKING.includes(run.status);
-    if (["queued", "planning"].includes(run.status) || this.#loading) return;
+    if (["queued", "planning"].includes(run.status)) return;
+    if (this.#loading) {
+      this.#next = run;
+      return;
+    }
     const version = `${run.fingerprint} ${run.status} ${JSON.stringify(run.counts)}`;
     if (!anew && (version === this.#version || (working && this.complete && this.rows.length > FOLLOWED))) return;
     this.#loading = true;
@@ -55,6 +60,9 @@ class Findings extends EventTarget {
       this.#loading = false;
       this.#changed();
     }
+    const next = this.#next;
+    this.#next = null;
+    if (next && !this.problem) await this.bring(next);
   }
 
   get loading() {

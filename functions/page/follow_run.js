@@ -40,8 +40,14 @@ export function followRun(runId, signal, onrun, onproblem) {
     }
   }
 
-  look().then(() => poll(() => (run && WORKING.includes(run.status) ? AT_WORK_SECONDS : AT_REST_SECONDS), look, signal));
-  return changed;
+  let wake = () => {};
+  look().then(() => {
+    wake = poll(() => (run && WORKING.includes(run.status) ? AT_WORK_SECONDS : AT_REST_SECONDS), look, signal);
+  });
+  return (next) => {
+    changed(next);
+    wake();
+  };
 }
 
 // the API refuses these itself; the page asks in time, so as not to offer them

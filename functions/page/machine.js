@@ -28,7 +28,7 @@ export function showMachine(outlet, [runId, machineId], signal) {
   function draw() {
     const row = store.byId.get(machineId);
     if (signal.aborted || !run) return;
-    const text = JSON.stringify([run.status, run.fingerprint, run.counts, run.closed, row?.finding, store.complete]);
+    const text = JSON.stringify([run.status, run.fingerprint, run.counts, run.closed ?? String(run.closed), row?.finding, store.complete]);
     if (text === drawn) return;
     drawn = text;
     if (row) {

@@ -106,7 +106,7 @@ class RunFindings {
   }
 
   same(run) {
-    if (this.#store.problem) this.#store.bring(run);
+    this.#store.bring(run); // only where what is here is another, or did not come through
   }
 
   // which cluster a hosting connection belongs to, as the profile says today

@@ -107,7 +107,7 @@ function grouped(events) {
 export function eventLine(event, runId) {
   const known = runId ? findingsOf(runId).byId : new Map();
   const machines = (runId && event.machines) || [];
-  const links = machines.slice(0, MOST_NAMED).map((id) => [" ", el("a", { href: address("runs", runId, "machines", id) }, name(known.get(id)?.finding.machine.name ?? id))]);
+  const links = machines.slice(0, MOST_NAMED).map((id) => [" ", el("a", { href: address("runs", runId, "machines", id) }, name(known.get(id)?.finding.machine.name ?? `machine ${id.slice(0, 8)}`))]);
   return el(
     "li",
     {},

@@ -18,7 +18,7 @@ export function failure(problem, retry, heading = "h2") {
   if (problem.signedOut) return signedOut(problem.message);
   if (problem.code === "not-allowed") return noRole(problem);
   const title = { 0: "No connection", 404: "Not there" }[problem.status] ?? "This did not work";
-  const trace = problem.document?.traceId;
+  const trace = problem.status >= 500 && problem.document.traceId;
   return el(
     "div",
     { class: "blank", role: "alert" },

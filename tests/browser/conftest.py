@@ -7,12 +7,15 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from sandbox.azurite import Azurite
 from sandbox.scenario import Scenario
 from tests.browser.browsing import Review, reviewed
 from tests.browser.chromium import launched
+
+# a run takes as long as it takes; a busy machine is no failure
+expect.set_options(timeout=30_000)
 
 Serve = Callable[..., AbstractContextManager[Review]]
 
@@ -41,7 +44,7 @@ def serve(chromium: Browser) -> Iterator[Serve]:
 @pytest.fixture(autouse=True)
 def _no_complaints(request: pytest.FixtureRequest) -> Iterator[None]:
     """No test ends with an error of a script, or with something that the content security policy refused."""
+    review: Review | None = request.getfixturevalue("review") if "review" in request.fixturenames else None
     yield
-    if "review" in request.fixturenames:
-        review: Review = request.getfixturevalue("review")
+    if review is not None:
         assert review.close_pages() == []

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, Route
 
 from sandbox.azurite import Azurite
 from sandbox.large_world import large_world
@@ -73,10 +73,13 @@ def _beginning(camera: Camera, browser: Browser, storages: list[Azurite]) -> Non
         page.get_by_role("heading", name="no role").wait_for()
         camera.take(page, "no-role")
         page = review.page()
-        page.route("**/api/runs?**", lambda route: None)  # an answer that never comes
+        unanswered: list[Route] = []
+        page.route("**/api/runs?**", lambda route: unanswered.append(route))
         page.reload()
         page.get_by_text("Loading the runs").wait_for()
         camera.take(page, "loading")
+        for route in unanswered:
+            route.abort()
 
 
 def _deciding(camera: Camera, browser: Browser, storages: list[Azurite]) -> None:
@@ -140,17 +143,20 @@ def _failing(camera: Camera, browser: Browser, storages: list[Azurite]) -> None:
         camera.take(page, "not-there")
         page = _shown(review.page(f"/runs/{run['id']}"))
         review.app.host.stop()
-        page.get_by_role("alert").get_by_text("did not answer").or_(page.get_by_text("502")).first.wait_for()
+        page.get_by_role("alert").get_by_text("does not answer").wait_for()
         camera.take(page, "connection-lost")
-        page.reload()
+        page.get_by_role("link", name="Runs", exact=True).click()
+        page.get_by_role("heading", name="No connection").wait_for()
+        camera.take(page, "error")
 
 
 def _many(camera: Camera, browser: Browser, storages: list[Azurite]) -> None:
     with reviewed(browser, storages, large_world(MANY), judged=False) as review:
         run = review.run({}, within=200)
         page = _shown(review.page(f"/runs/{run['id']}"), "#approve-shown")
-        page.evaluate("scrollTo(0, 190000)")
         camera.take(page, "20000-rows")
+        page.evaluate("scrollTo(0, 190000)")
+        camera.take(page, "20000-rows-scrolled")
 
 
 def _shown(page: Page, what: str = ".rows .row") -> Page:
