@@ -7,9 +7,10 @@ BIN := .venv/bin
 READY := .venv/.ready
 AZURITE := sandbox/azurite/node_modules/.ready
 HYCO := tests/relay_listener/node_modules/.ready
+AXE := tests/browser/axe/node_modules/.ready
 CLIENTS := tests/nutanix_clients/.venv-4.0/.ready tests/nutanix_clients/.venv-4.3/.ready
 
-.PHONY: demo serve test crash chaos soak bench lint clean
+.PHONY: demo serve test crash chaos soak bench screenshots browser lint clean
 
 demo: $(READY) $(AZURITE)
 	@$(BIN)/python -m sandbox demo
@@ -17,7 +18,7 @@ demo: $(READY) $(AZURITE)
 serve: $(READY) $(AZURITE)
 	@$(BIN)/python -m sandbox serve $(ARGS)
 
-test: $(READY) $(AZURITE) $(HYCO) $(CLIENTS)
+test: $(READY) $(AZURITE) $(HYCO) $(AXE) $(CLIENTS) browser
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 # the host is killed at every step, and not only at some; the relay is cut for half a minute, and not only for seconds
@@ -33,6 +34,14 @@ soak: $(READY) $(AZURITE)
 
 bench: $(READY) $(AZURITE)
 	@$(BIN)/python -m tests.bench.scripts --machines $(MACHINES) --latency-ms $(LATENCY_MS)
+
+# the pictures of the docs: the states of the review page as they are now
+screenshots: $(READY) $(AZURITE) browser
+	@$(BIN)/python -m tests.browser.screenshots docs/screenshots
+
+# Chromium comes from the system, so no file of ours tells whether it is there
+browser: $(READY)
+	@$(BIN)/python -m tests.browser.chromium
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -60,6 +69,11 @@ $(HYCO): tests/relay_listener/package.json tests/relay_listener/package-lock.jso
 	@$(BIN)/python -m sandbox.npm tests/relay_listener
 	@touch $@
 
+$(AXE): tests/browser/axe/package.json tests/browser/axe/package-lock.json $(READY)
+	@echo "Setting up axe-core, for the tests (once)"
+	@$(BIN)/python -m sandbox.npm tests/browser/axe
+	@touch $@
+
 tests/nutanix_clients/.venv-%/.ready: tests/nutanix_clients/requirements-%.txt $(READY)
 	@echo "Setting up Nutanix's own clients $*, for the tests (once)"
 	@$(PYTHON) -m venv $(@D)
@@ -67,4 +81,4 @@ tests/nutanix_clients/.venv-%/.ready: tests/nutanix_clients/requirements-%.txt $
 	@touch $@
 
 clean:
-	rm -rf .venv sandbox/azurite/node_modules tests/relay_listener/node_modules tests/nutanix_clients/.venv-*
+	rm -rf .venv sandbox/azurite/node_modules tests/relay_listener/node_modules tests/browser/axe/node_modules tests/nutanix_clients/.venv-*

@@ -1,8 +1,8 @@
 """``review/{*path}``: the review page, the files of ``functions/page/`` as a browser runs them.
 
 The files hold no data, so anybody may read them: somebody who is signed out needs the style of that state too. The
-document itself leads whoever is signed out to the sign-in. What the page shows it asks the API for, under the same roles
-as every other caller.
+document itself leads whoever is signed out to the sign-in. What the page shows it asks the API for, under the same
+roles as every other caller.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ SIGNED_OUT = "signed-out"
 _FOLDER = Path(__file__).with_name("page")
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _DOCUMENT = "index.html"
-# Stands in the document before the files that belong to it. All of a version are below one address, so that modules of two
-# deployments never meet in one browser, and each may be kept for good.
+# Stands in the document before the files that belong to it. All of a version are below one address, so that modules of
+# two deployments never meet in one browser, and each may be kept for good.
 _VERSION = "v-00000000"
 _VERSIONED = re.compile(r"(v-[0-9a-f]{8})/(.+)")
 # the addresses that the page's own router knows; everything else is 404, whatever the folder holds
@@ -141,7 +141,7 @@ def _has(req: func.HttpRequest, etag: str) -> bool:
 
 
 def _to_sign_in(req: func.HttpRequest, path: str) -> func.HttpResponse:
-    """Back to the very view afterwards, its filters included. It is built below ``ROOT``, so it leaves this site never."""
+    """Back to the very view afterwards, filters included. It is built below ``ROOT``, so it never leaves this site."""
     here = f"{ROOT}/{quote(path)}".rstrip("/")
     query = urlencode(dict(req.params))
     location = f"{SIGN_IN}?{urlencode({'post_login_redirect_uri': f'{here}?{query}' if query else here})}"

@@ -19,7 +19,8 @@ export function approve(run, store, rows, done) {
       ways(chosen, (finding) => [finding.from, finding.to]),
       certainty(chosen),
       run.guards.map((guard) => callout("warning", spoken(guard.name), name(guard.explanation))),
-      before > 0 && callout("note", "Approved before.", `Whoever applies now applies ${counted(before, "other remap")} as well.`),
+      before > 0 &&
+        callout("note", "Approved before.", `Whoever applies now applies ${counted(before, "other remap")} as well.`),
       commentField(),
       el(
         "label",
@@ -73,9 +74,18 @@ export function rollBack(run, store, rows, done) {
   ask({
     title: `Roll back ${counted(chosen.length, "machine")}`,
     body: [
-      el("p", {}, "They get again what Citrix held before, right or wrong, where they still have what this run gave them:"),
+      el(
+        "p",
+        {},
+        "They get again what Citrix held before, right or wrong, where they still have what this run gave them:",
+      ),
       ways(chosen, (finding) => [finding.to, finding.from]),
-      unsure > 0 && callout("note", "Failed remaps.", `${counted(unsure, "of them", "of them")} may never have been written; those stay as they are.`),
+      unsure > 0 &&
+        callout(
+          "note",
+          "Failed remaps.",
+          `${counted(unsure, "of them", "of them")} may never have been written; those stay as they are.`,
+        ),
       commentField(),
     ],
     confirm: `Roll back ${number(chosen.length)}`,
@@ -116,10 +126,20 @@ export function resolve(run, row, candidate, done) {
       el(
         "dl",
         { class: "facts" },
-        el("dt", {}, "VM"), el("dd", {}, name(candidate.name), " ", el("bdi", { class: "mono" }, candidate.uuid)),
-        el("dt", {}, "Cluster"), el("dd", {}, name(candidate.cluster)),
-        el("dt", {}, "Power"), el("dd", {}, candidate.powerState),
-        el("dt", {}, "Citrix has now"), el("dd", {}, name(from.hostingConnection ?? "no hosting connection"), " ", el("bdi", { class: "mono" }, from.hostedMachineId ?? "")),
+        el("dt", {}, "VM"),
+        el("dd", {}, name(candidate.name), " ", el("bdi", { class: "mono" }, candidate.uuid)),
+        el("dt", {}, "Cluster"),
+        el("dd", {}, name(candidate.cluster)),
+        el("dt", {}, "Power"),
+        el("dd", {}, candidate.powerState),
+        el("dt", {}, "Citrix has now"),
+        el(
+          "dd",
+          {},
+          name(from.hostingConnection ?? "no hosting connection"),
+          " ",
+          el("bdi", { class: "mono" }, from.hostedMachineId ?? ""),
+        ),
       ),
       commentField({ required: true }),
     ],
@@ -142,18 +162,26 @@ function ways(rows, ends) {
     const key = JSON.stringify([from?.hostingConnection ?? null, to?.hostingConnection ?? null]);
     counts.set(key, (counts.get(key) ?? 0) + 1);
   }
-  const lines = [...counts].sort((a, b) => b[1] - a[1]).map(([key, count]) => {
-    const [from, to] = JSON.parse(key).map((each) => name(each ?? "none"));
-    return el(
-      "tr",
-      {},
-      el("td", {}, from),
-      el("td", {}, to),
-      el("td", { class: "number" }, number(count)),
-    );
-  });
-  const head = el("tr", {}, el("th", { scope: "col" }, "From"), el("th", { scope: "col" }, "To"), el("th", { scope: "col", class: "number" }, "Machines"));
-  return el("table", { class: "ways" }, el("caption", { class: "unseen" }, "Hosting connections"), el("thead", {}, head), el("tbody", {}, lines));
+  const lines = [...counts]
+    .sort((a, b) => b[1] - a[1])
+    .map(([key, count]) => {
+      const [from, to] = JSON.parse(key).map((each) => name(each ?? "none"));
+      return el("tr", {}, el("td", {}, from), el("td", {}, to), el("td", { class: "number" }, number(count)));
+    });
+  const head = el(
+    "tr",
+    {},
+    el("th", { scope: "col" }, "From"),
+    el("th", { scope: "col" }, "To"),
+    el("th", { scope: "col", class: "number" }, "Machines"),
+  );
+  return el(
+    "table",
+    { class: "ways" },
+    el("caption", { class: "unseen" }, "Hosting connections"),
+    el("thead", {}, head),
+    el("tbody", {}, lines),
+  );
 }
 
 function certainty(rows) {
@@ -162,7 +190,12 @@ function certainty(rows) {
   const weak = counts.at(-1)[1];
   return [
     there.length > 0 && el("p", { class: "small" }, `Confidence: ${there.join(", ")}.`),
-    weak > 0 && callout("warning", "Weak evidence.", `${counted(weak, "of them rests", "of them rest")} on name and power state alone.`),
+    weak > 0 &&
+      callout(
+        "warning",
+        "Weak evidence.",
+        `${counted(weak, "of them rests", "of them rest")} on name and power state alone.`,
+      ),
   ];
 }
 
@@ -176,7 +209,10 @@ function decided(run, store, action, rows, form, more = {}) {
 }
 
 function ordered(run, action, rows, form) {
-  return send("POST", `${path(run)}/${action}`, { ...(rows ? { machines: rows.map((row) => row.id) } : {}), ...comment(form) });
+  return send("POST", `${path(run)}/${action}`, {
+    ...(rows ? { machines: rows.map((row) => row.id) } : {}),
+    ...comment(form),
+  });
 }
 
 function comment(form) {

@@ -54,7 +54,14 @@ export function commentField({ required = false } = {}) {
     "div",
     { class: "field" },
     el("label", { for: "comment" }, required ? "Comment" : "Comment (optional)"),
-    el("textarea", { id: "comment", name: "comment", rows: 2, maxlength: 1000, required, "aria-describedby": "comment-hint" }),
+    el("textarea", {
+      id: "comment",
+      name: "comment",
+      rows: 2,
+      maxlength: 1000,
+      required,
+      "aria-describedby": "comment-hint",
+    }),
     el("p", { class: "hint", id: "comment-hint" }, "It stands in the run's history beside your name."),
   );
 }

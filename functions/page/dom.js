@@ -3,12 +3,15 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 
-// Controls that nobody sees, and those that turn the direction of the text around them: with them a name can pretend to be
-// another one. Tab and line feed stay.
+// Controls that nobody sees, and those that turn the direction of the text around them: with them a name can pretend
+// to be another one. Tab and line feed stay.
 const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g;
 
 export function plain(text) {
-  return String(text).replace(UNSEEN, (mark) => `\u27e8U+${mark.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}\u27e9`);
+  return String(text).replace(
+    UNSEEN,
+    (mark) => `\u27e8U+${mark.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}\u27e9`,
+  );
 }
 
 /** An element. `attributes`: `on...` are listeners, true and false are boolean attributes, null is left out. */
@@ -29,7 +32,7 @@ export function mono(text) {
   return el("bdi", { class: "mono" }, text);
 }
 
-/** Replaces what is in `box`. Whoever had the focus has it afterwards, if an element with the same id is still there. */
+/** Replaces what is in `box`. Whoever had the focus has it afterwards, if an element with the same id is there. */
 export function replace(box, ...children) {
   const focused = box.contains(document.activeElement) ? document.activeElement.id : "";
   box.replaceChildren();

@@ -59,7 +59,11 @@ function fill(select, all, values, chosen) {
   // drawn anew only for other choices: a list that somebody has open would close
   if (select.dataset.values !== text) {
     select.dataset.values = text;
-    replace(select, el("option", { value: "" }, all), wanted.map((value) => option(value)));
+    replace(
+      select,
+      el("option", { value: "" }, all),
+      wanted.map((value) => option(value)),
+    );
   }
   select.value = chosen;
 }

@@ -6,7 +6,8 @@ import { WORKING } from "./words.js";
 
 const FIRST = 100; // so that something is there soon
 const PAGE = 1000;
-const FOLLOWED = 2000; // more are not loaded again while the run is at work: the counts tell how far it is
+const FOLLOWED = 2000; // more are not loaded again while the run is at work
+const FOLLOW_MS = 3000;
 const KEPT_RUNS = 3;
 
 const stores = new Map();
@@ -47,7 +48,9 @@ class Findings extends EventTarget {
       this.#next = run;
       return;
     }
-    const version = `${run.fingerprint} ${run.status} ${JSON.stringify(run.counts)}`;
+    // how far each machine of a run at work is stands in the rows alone
+    const moment = working ? Math.floor(Date.now() / FOLLOW_MS) : 0;
+    const version = `${run.fingerprint} ${run.status} ${JSON.stringify(run.counts)} ${moment}`;
     if (!anew && (version === this.#version || (working && this.complete && this.rows.length > FOLLOWED))) return;
     this.#loading = true;
     this.problem = null;
@@ -65,6 +68,14 @@ class Findings extends EventTarget {
     if (next && !this.problem) await this.bring(next);
   }
 
+  /** The remaps by state, newer than the run's own counts where the rows are followed; null where they are not. */
+  states() {
+    if (!this.complete || this.rows.length > FOLLOWED) return null;
+    const counts = {};
+    for (const { finding } of this.rows) if (finding.state) counts[finding.state] = (counts[finding.state] ?? 0) + 1;
+    return counts;
+  }
+
   get loading() {
     return this.#loading;
   }
@@ -74,7 +85,9 @@ class Findings extends EventTarget {
     const rows = [];
     let cursor = null;
     do {
-      const page = await get(`/runs/${encodeURIComponent(this.runId)}/remaps${query({ limit: rows.length ? PAGE : FIRST, cursor })}`);
+      const page = await get(
+        `/runs/${encodeURIComponent(this.runId)}/remaps${query({ limit: rows.length ? PAGE : FIRST, cursor })}`,
+      );
       for (const finding of page.items) rows.push(rowOf(finding));
       cursor = page.cursor;
       // the first time each page is shown as it comes; later all is replaced at once, so that nothing jumps

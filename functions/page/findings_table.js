@@ -1,4 +1,5 @@
-// The table of findings: a grid whose rows are in the document only while they are in sight. Arrow keys go from row to row.
+// The table of findings: a grid whose rows are in the document only while they are in sight. Arrow keys go from row to
+// row.
 
 import { el, mono, name, replace } from "./dom.js";
 import { canSelect } from "./possible.js";
@@ -35,7 +36,13 @@ export class FindingsTable {
     this.onselect = onselect;
     this.element = el(
       "div",
-      { class: "findings", role: "grid", "aria-label": "Findings", "aria-describedby": "findings-keys", "aria-multiselectable": "true" },
+      {
+        class: "findings",
+        role: "grid",
+        "aria-label": "Findings",
+        "aria-describedby": "findings-keys",
+        "aria-multiselectable": "true",
+      },
       el("div", { role: "rowgroup", class: "rows-head" }, this.#head),
       this.#body,
     );
@@ -73,12 +80,22 @@ export class FindingsTable {
       const order = key === by ? (down ? "descending" : "ascending") : "none";
       const button = el(
         "button",
-        { type: "button", id: `sort-${key}`, class: "sort", onclick: () => this.onsort(key === by && !down ? `-${key}` : key) },
+        {
+          type: "button",
+          id: `sort-${key}`,
+          class: "sort",
+          onclick: () => this.onsort(key === by && !down ? `-${key}` : key),
+        },
         text,
       );
       return el("div", { role: "columnheader", class: `cell col-${key}`, "aria-sort": order }, button);
     });
-    const box = el("input", { type: "checkbox", id: "select-shown", "aria-label": "Select all that are shown", onchange: () => this.#selectShown(box.checked) });
+    const box = el("input", {
+      type: "checkbox",
+      id: "select-shown",
+      "aria-label": "Select all that are shown",
+      onchange: () => this.#selectShown(box.checked),
+    });
     const select = el("div", { role: "columnheader", class: "cell col-check" }, el("label", {}, box));
     replace(this.#head, this.#selects && select, cells);
     this.#drawSelected();
@@ -99,29 +116,51 @@ export class FindingsTable {
     const { machine, finding, state, from, to, confidence: sure, error, explanation } = row.finding;
     const here = index === this.#active ? 0 : -1;
     const selected = this.#store.selection.has(row.id);
-    const link = el("a", { href: address("runs", this.#store.runId, "machines", row.id), tabindex: here, class: "machine-name" }, name(machine.name));
-    const box = canSelect(this.#run, row) && el(
-      "label",
-      {},
-      el("input", { type: "checkbox", checked: selected, tabindex: here, "aria-label": `Select ${machine.name}`, onclick: (event) => this.#select(index, event) }),
+    const link = el(
+      "a",
+      { href: address("runs", this.#store.runId, "machines", row.id), tabindex: here, class: "machine-name" },
+      name(machine.name),
     );
+    const box =
+      canSelect(this.#run, row) &&
+      el(
+        "label",
+        {},
+        el("input", {
+          type: "checkbox",
+          checked: selected,
+          tabindex: here,
+          "aria-label": `Select ${machine.name}`,
+          onclick: (event) => this.#select(index, event),
+        }),
+      );
     const where = [machine.catalog, machine.deliveryGroup].filter(Boolean).join(" · ");
     return el(
       "div",
-      { role: "row", class: `row ${selected ? "selected" : ""}`, "aria-rowindex": index + 2, "aria-selected": this.#selects ? String(selected) : null },
+      {
+        role: "row",
+        class: `row ${selected ? "selected" : ""}`,
+        "aria-rowindex": index + 2,
+        "aria-selected": this.#selects ? String(selected) : null,
+      },
       this.#selects && el("div", { role: "gridcell", class: "cell col-check" }, box),
       el("div", { role: "gridcell", class: "cell col-name" }, link, el("span", { class: "sub" }, name(where))),
       el("div", { role: "gridcell", class: "cell col-finding" }, findingTag(finding)),
       el("div", { role: "gridcell", class: "cell col-state" }, state && stateTag(state)),
       el("div", { role: "gridcell", class: "cell col-from" }, hosting(from, to)),
-      el("div", { role: "gridcell", class: "cell col-to" }, to ? hosting(to, from, error) : el("span", { class: "why", title: explanation }, name(explanation))),
+      el(
+        "div",
+        { role: "gridcell", class: "cell col-to" },
+        to ? hosting(to, from, error) : el("span", { class: "why", title: explanation }, name(explanation)),
+      ),
       el("div", { role: "gridcell", class: "cell col-sure" }, confidence(sure)),
     );
   }
 
   #select(index, event) {
     const chosen = event.target.checked;
-    const [from, to] = event.shiftKey && this.#last !== null ? [this.#last, index].sort((a, b) => a - b) : [index, index];
+    const [from, to] =
+      event.shiftKey && this.#last !== null ? [this.#last, index].sort((a, b) => a - b) : [index, index];
     for (let at = from; at <= to; at += 1) this.#mark(this.#store.shown[at], chosen, at, at === index);
     this.#last = index;
     this.#drawSelected();
@@ -147,7 +186,14 @@ export class FindingsTable {
   }
 
   #key(event) {
-    const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: PAGE_ROWS, PageUp: -PAGE_ROWS, Home: -Infinity, End: Infinity };
+    const steps = {
+      ArrowDown: 1,
+      ArrowUp: -1,
+      PageDown: PAGE_ROWS,
+      PageUp: -PAGE_ROWS,
+      Home: -Infinity,
+      End: Infinity,
+    };
     const step = steps[event.key];
     if (step === undefined || event.altKey || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
@@ -186,6 +232,10 @@ function hosting(here, other, error = null) {
     el("span", { class: same("hostingConnection") ? "line same" : "line" }, name(connection)),
     error
       ? el("span", { class: "line error", title: error }, name(error))
-      : el("span", { class: same("hostedMachineId") ? "line id same" : "line id" }, here.hostedMachineId ? mono(here.hostedMachineId) : "no VM"),
+      : el(
+          "span",
+          { class: same("hostedMachineId") ? "line id same" : "line id" },
+          here.hostedMachineId ? mono(here.hostedMachineId) : "no VM",
+        ),
   ];
 }

@@ -13,8 +13,8 @@ const NEWEST = 20;
 const HOUR_MS = 3_600_000;
 
 /**
- * `onrun(run, same)` gets each look, `same` where nothing changed; `onproblem(problem)` what was refused. The function that
- * is returned takes the run that an action answered with. `run.closed` says why nothing may be approved: null if it may
+ * `onrun(run, same)` gets each look, `same` where nothing changed; `onproblem(problem)` what was refused. The function
+ * that is returned takes the run that an action answered with. `run.closed` says why nothing may be approved: null if it may
  * be, undefined as long as nobody knows.
  */
 export function followRun(runId, signal, onrun, onproblem) {
@@ -66,7 +66,10 @@ async function closedBy(run, signal) {
 async function newerPlan(run, signal) {
   const { items } = await get(`/runs${query({ profile: run.profile, limit: NEWEST })}`, { signal });
   const here = items.findIndex((each) => each.id === run.id);
-  return items.slice(0, here < 0 ? items.length : here).find((each) => each.plannedAt && each.createdAt >= run.createdAt) ?? null;
+  return (
+    items.slice(0, here < 0 ? items.length : here).find((each) => each.plannedAt && each.createdAt >= run.createdAt) ??
+    null
+  );
 }
 
 async function policyOf(run, signal) {

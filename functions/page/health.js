@@ -56,10 +56,15 @@ async function ready(signal) {
 function drawn(health) {
   const failed = health.checks.filter((check) => check.state !== "ready").length;
   const kind = { ready: "good", degraded: "warning", unavailable: "bad" }[health.status];
-  const head = failed ? `${number(failed)} of ${counted(health.checks.length, "dependency", "dependencies")} not ready.` : "All ready.";
+  const head = failed
+    ? `${number(failed)} of ${counted(health.checks.length, "dependency", "dependencies")} not ready.`
+    : "All ready.";
   const groups = Object.entries(KINDS).map(([word, text]) => {
     const checks = health.checks.filter((check) => check.kind === word);
-    return checks.length > 0 && el("section", { class: "block" }, el("h2", {}, text), el("ul", { class: "checks" }, checks.map(line)));
+    return (
+      checks.length > 0 &&
+      el("section", { class: "block" }, el("h2", {}, text), el("ul", { class: "checks" }, checks.map(line)))
+    );
   });
   return [callout(kind, head, MEANS[health.status]), groups.filter(Boolean)];
 }

@@ -1,4 +1,4 @@
-// One machine of a run: from and to side by side, the evidence in sentences, every candidate, its events, and a decision.
+// One machine of a run: from and to side by side, the evidence in sentences, every candidate, its events, a decision.
 
 import { get, query } from "./api.js";
 import * as decide from "./decide.js";
@@ -28,17 +28,35 @@ export function showMachine(outlet, [runId, machineId], signal) {
   function draw() {
     const row = store.byId.get(machineId);
     if (signal.aborted || !run) return;
-    const text = JSON.stringify([run.status, run.fingerprint, run.counts, run.closed ?? String(run.closed), row?.finding, store.complete]);
+    const text = JSON.stringify([
+      run.status,
+      run.fingerprint,
+      run.counts,
+      run.closed ?? String(run.closed),
+      row?.finding,
+      store.complete,
+    ]);
     if (text === drawn) return;
     drawn = text;
     if (row) {
       title(row.finding.machine.name);
       replace(box, drawMachine(run, store, row, changed), section("Events", events));
       drawEvents(events, runId, machineId, signal);
-    } else if (store.problem) replace(box, failure(store.problem, () => store.bring(run, { anew: true }), "h1"));
+    } else if (store.problem)
+      replace(
+        box,
+        failure(store.problem, () => store.bring(run, { anew: true }), "h1"),
+      );
     else if (store.complete) {
       const back = el("a", { class: "button", href: address("runs", runId) }, "To the run");
-      replace(box, empty("Not in this run", "The run has no finding for a machine with this id. A scheduled run keeps none for aligned machines.", back));
+      replace(
+        box,
+        empty(
+          "Not in this run",
+          "The run has no finding for a machine with this id. A scheduled run keeps none for aligned machines.",
+          back,
+        ),
+      );
     }
   }
 
@@ -60,14 +78,31 @@ function drawMachine(run, store, row, changed) {
   const { machine, finding, state, confidence: sure, explanation, error, from, to, reason } = row.finding;
   const where = [machine.dnsName, machine.catalog, machine.deliveryGroup].filter(Boolean);
   return [
-    el("p", { class: "back" }, el("a", { href: back(store) }, "Run ", runTitle(run)), statusTag(run.status), neighbours(store, row)),
+    el(
+      "p",
+      { class: "back" },
+      el("a", { href: back(store) }, "Run ", runTitle(run)),
+      statusTag(run.status),
+      neighbours(store, row),
+    ),
     el(
       "div",
       { class: "head" },
-      el("div", { class: "head-title" }, el("h1", {}, name(machine.name)), findingTag(finding), state && stateTag(state), confidence(sure)),
+      el(
+        "div",
+        { class: "head-title" },
+        el("h1", {}, name(machine.name)),
+        findingTag(finding),
+        state && stateTag(state),
+        confidence(sure),
+      ),
       el("div", { class: "actions" }, actions(run, store, row, changed)),
     ),
-    el("p", { class: "about" }, where.map((each, index) => [index > 0 && " · ", name(each)])),
+    el(
+      "p",
+      { class: "about" },
+      where.map((each, index) => [index > 0 && " · ", name(each)]),
+    ),
     el("p", { class: "lead" }, name(explanation), " ", el("span", { class: "mono reason" }, reason)),
     error && callout("bad", spoken(state ?? finding), name(error)),
     fromTo(from, to),
@@ -90,7 +125,8 @@ function neighbours(store, row) {
 }
 
 function actions(run, store, row, changed) {
-  const button = (id, text, action, tone = null) => el("button", { type: "button", id, class: tone, onclick: () => action(run, store, [row], changed) }, text);
+  const button = (id, text, action, tone = null) =>
+    el("button", { type: "button", id, class: tone, onclick: () => action(run, store, [row], changed) }, text);
   return [
     canApprove(run) && isProposed(row) && button("approve", "Approve …", decide.approve, "primary"),
     canReview(run) && isOpen(row) && button("reject", "Reject …", decide.reject),
@@ -109,18 +145,26 @@ function fromTo(from, to) {
 }
 
 function side(label, here, other) {
-  const line = (text, value, field, show) =>
-    [el("dt", {}, text), el("dd", { class: other && here[field] !== other[field] ? "changes" : null }, value ? show(value) : "none")];
+  const line = (text, value, field, show) => [
+    el("dt", {}, text),
+    el("dd", { class: other && here[field] !== other[field] ? "changes" : null }, value ? show(value) : "none"),
+  ];
   return el(
     "section",
     { class: "side" },
     el("h2", {}, label),
-    el("dl", {}, line("Hosting connection", here.hostingConnection, "hostingConnection", name), line("Hosted machine id", here.hostedMachineId, "hostedMachineId", mono)),
+    el(
+      "dl",
+      {},
+      line("Hosting connection", here.hostingConnection, "hostingConnection", name),
+      line("Hosted machine id", here.hostedMachineId, "hostedMachineId", mono),
+    ),
   );
 }
 
 function evidence(finding) {
-  if (!finding.evidence.length) return el("p", { class: "quiet" }, "None: nothing that was read says anything about this machine.");
+  if (!finding.evidence.length)
+    return el("p", { class: "quiet" }, "None: nothing that was read says anything about this machine.");
   const lines = finding.evidence.map((fact) =>
     el(
       "li",
@@ -144,15 +188,51 @@ function candidates(run, row, changed) {
       el("td", {}, name(candidate.name), el("br"), mono(candidate.uuid)),
       el("td", {}, name(candidate.cluster)),
       el("td", {}, el("span", { class: `power power-${candidate.powerState}` }, candidate.powerState)),
-      el("td", {}, [same(candidate.uuid, from.hostedMachineId) && "has the id that Citrix holds", same(candidate.uuid, to?.hostedMachineId) && "the one of the remap"].filter(Boolean).join(", ")),
-      choosable && el("td", {}, el("button", { type: "button", id: `choose-${index}`, "aria-label": `Choose the VM ${candidate.name} on ${candidate.cluster} …`, onclick: () => decide.resolve(run, row, candidate, changed) }, "Choose …")),
+      el(
+        "td",
+        {},
+        [
+          same(candidate.uuid, from.hostedMachineId) && "has the id that Citrix holds",
+          same(candidate.uuid, to?.hostedMachineId) && "the one of the remap",
+        ]
+          .filter(Boolean)
+          .join(", "),
+      ),
+      choosable &&
+        el(
+          "td",
+          {},
+          el(
+            "button",
+            {
+              type: "button",
+              id: `choose-${index}`,
+              "aria-label": `Choose the VM ${candidate.name} on ${candidate.cluster} …`,
+              onclick: () => decide.resolve(run, row, candidate, changed),
+            },
+            "Choose …",
+          ),
+        ),
     ),
   );
   const columns = ["VM", "Cluster", "Power", "Note", choosable && "Decide"].filter(Boolean);
   return el(
     "div",
     { class: "scrolls", tabindex: 0, role: "region", "aria-label": "Candidates" },
-    el("table", { class: "plain" }, el("thead", {}, el("tr", {}, columns.map((text) => el("th", { scope: "col" }, text)))), el("tbody", {}, lines)),
+    el(
+      "table",
+      { class: "plain" },
+      el(
+        "thead",
+        {},
+        el(
+          "tr",
+          {},
+          columns.map((text) => el("th", { scope: "col" }, text)),
+        ),
+      ),
+      el("tbody", {}, lines),
+    ),
   );
 }
 
@@ -161,7 +241,9 @@ async function drawEvents(box, runId, machineId, signal) {
   let cursor = null;
   try {
     do {
-      const page = await get(`/runs/${encodeURIComponent(runId)}/events${query({ limit: EVENTS_PAGE, cursor })}`, { signal });
+      const page = await get(`/runs/${encodeURIComponent(runId)}/events${query({ limit: EVENTS_PAGE, cursor })}`, {
+        signal,
+      });
       found.push(...page.items.filter((event) => event.machine === machineId));
       cursor = page.cursor;
     } while (cursor !== null);
@@ -169,8 +251,21 @@ async function drawEvents(box, runId, machineId, signal) {
     if (!signal.aborted) replace(box, el("p", { class: "callout bad" }, problem.message));
     return;
   }
-  const quiet = el("p", { class: "quiet" }, "None of this machine alone. What was done to many at once stands under What happened of the run.");
-  replace(box, found.length ? el("ol", { class: "events" }, found.map((event) => eventLine(event, null))) : quiet);
+  const quiet = el(
+    "p",
+    { class: "quiet" },
+    "None of this machine alone. What was done to many at once stands under What happened of the run.",
+  );
+  replace(
+    box,
+    found.length
+      ? el(
+          "ol",
+          { class: "events" },
+          found.map((event) => eventLine(event, null)),
+        )
+      : quiet,
+  );
 }
 
 function section(heading, content) {

@@ -1,8 +1,8 @@
 // Looks again and again for as long as a view is there and somebody can see it.
 
 /**
- * Calls `look` after each pause; `seconds()` says how long the next one is. A look that fails does not end it. The function
- * that is returned ends the present pause: something has happened.
+ * Calls `look` after each pause; `seconds()` says how long the next one is. A look that fails does not end it. The
+ * function that is returned ends the present pause: something has happened.
  */
 export function poll(seconds, look, signal) {
   let wake = () => {};

@@ -7,7 +7,14 @@ import { callout } from "./states.js";
 import { spoken, STATUSES, statusTag, WORKING } from "./words.js";
 
 export function runTitle(run) {
-  return [name(run.profile), run.target && [el("span", { class: "arrow", "aria-label": "to" }, "→"), name(run.target)]];
+  return [
+    name(run.profile),
+    run.target && [
+      el("span", { class: "arrow", "aria-hidden": "true" }, "→"),
+      el("span", { class: "unseen" }, " to "),
+      name(run.target),
+    ],
+  ];
 }
 
 /** `actions` are buttons; `place` is `findings` or `history`. */
@@ -44,7 +51,12 @@ function progress(run) {
   return el(
     "div",
     { class: "progress" },
-    el("progress", { id: "progress", max: 100, value: run.progress, "aria-label": `${spoken(run.status)}, ${run.progress} %` }),
+    el("progress", {
+      id: "progress",
+      max: 100,
+      value: run.progress,
+      "aria-label": `${spoken(run.status)}, ${run.progress} %`,
+    }),
     el("span", { class: "small" }, `${number(run.progress)} % · ${text}`),
   );
 }
@@ -54,11 +66,24 @@ function remarks(run) {
   return [
     run.error && callout(run.status === "cancelled" ? "note" : "bad", spoken(run.status), name(run.error)),
     run.guards.map((guard) => callout("warning", `Guard ${guard.name}`, name(guard.explanation))),
-    silent.map((cluster) => callout("warning", ["Cluster ", name(cluster.name), ` ${cluster.status}`], name(cluster.error))),
-    run.closed && callout("note", "Not open for approval.", run.closed.text, " ", run.closed.run && el("a", { href: address("runs", run.closed.run) }, "To the newer run")),
+    silent.map((cluster) =>
+      callout("warning", ["Cluster ", name(cluster.name), ` ${cluster.status}`], name(cluster.error)),
+    ),
+    run.closed &&
+      callout(
+        "note",
+        "Not open for approval.",
+        run.closed.text,
+        " ",
+        run.closed.run && el("a", { href: address("runs", run.closed.run) }, "To the newer run"),
+      ),
     run.notBefore && callout("note", "Waiting", "until ", time(run.notBefore), " before it goes on by itself."),
     run.counts.unmatched > 0 &&
-      callout("warning", "Names that match nothing", `${counted(run.counts.unmatched, "name")} of the scope; they are listed under What happened.`),
+      callout(
+        "warning",
+        "Names that match nothing",
+        `${counted(run.counts.unmatched, "name")} of the scope; they are listed under What happened.`,
+      ),
   ];
 }
 
@@ -69,7 +94,9 @@ function places(run, place) {
     { class: "places", "aria-label": "Run" },
     el("a", { href: address("runs", run.id), "aria-current": here("findings") }, "Findings"),
     el("a", { href: address("runs", run.id, "history"), "aria-current": here("history") }, "What happened"),
-    el("span", { class: "files" },
+    el(
+      "span",
+      { class: "files" },
       run.links.csv && el("a", { href: run.links.csv, download: true }, "CSV"),
       run.links.report && el("a", { href: run.links.report, target: "_blank", rel: "noopener" }, "Report"),
     ),

@@ -17,11 +17,14 @@ export function drawHistory(box, run, changed, signal) {
   replace(
     box,
     runHead(run, "history", []),
-    el("div", { class: "history" },
+    el(
+      "div",
+      { class: "history" },
       el("section", {}, el("h2", {}, "Steps"), steps(run)),
       el("section", {}, el("h2", {}, "Clusters"), clusters(run)),
       el("section", {}, el("h2", {}, "What was asked"), asked(run)),
-      Object.values(run.unmatched ?? {}).some((names) => names.length) && el("section", {}, el("h2", {}, "Names that match nothing"), unmatched(run)),
+      Object.values(run.unmatched ?? {}).some((names) => names.length) &&
+        el("section", {}, el("h2", {}, "Names that match nothing"), unmatched(run)),
       el("section", { class: "wide" }, el("h2", {}, "Events"), events),
     ),
   );
@@ -34,7 +37,15 @@ function steps(run) {
     el(
       "li",
       { class: `step step-${step.status}` },
-      el("div", {}, el("strong", {}, spoken(step.name)), " ", el("span", { class: "small" }, step.status), " ", time(step.at)),
+      el(
+        "div",
+        {},
+        el("strong", {}, spoken(step.name)),
+        " ",
+        el("span", { class: "small" }, step.status),
+        " ",
+        time(step.at),
+      ),
       step.detail && el("p", {}, name(step.detail)),
     ),
   );
@@ -47,7 +58,13 @@ function clusters(run) {
     el(
       "li",
       { class: `step step-${cluster.error ? "failed" : "done"}` },
-      el("div", {}, el("strong", {}, name(cluster.name)), " ", el("span", { class: "small" }, `${cluster.status} · ${cluster.api} · ${number(cluster.vms)} VMs`)),
+      el(
+        "div",
+        {},
+        el("strong", {}, name(cluster.name)),
+        " ",
+        el("span", { class: "small" }, `${cluster.status} · ${cluster.api} · ${number(cluster.vms)} VMs`),
+      ),
       cluster.error && el("p", {}, name(cluster.error)),
     ),
   );
@@ -66,13 +83,24 @@ function asked(run) {
     ["Approved by", run.approvedBy && name(run.approvedBy)],
     ["Cancelled by", run.cancelledBy && name(run.cancelledBy)],
   ].filter(([, value]) => value);
-  return el("dl", { class: "facts" }, facts.map(([key, value]) => [el("dt", {}, key), el("dd", {}, value)]));
+  return el(
+    "dl",
+    { class: "facts" },
+    facts.map(([key, value]) => [el("dt", {}, key), el("dd", {}, value)]),
+  );
 }
 
 function unmatched(run) {
   return Object.entries(run.unmatched)
     .filter(([, names]) => names.length)
-    .map(([key, names]) => el("p", {}, el("strong", {}, `${key}: `), names.map((each, index) => [index > 0 && ", ", name(each)])));
+    .map(([key, names]) =>
+      el(
+        "p",
+        {},
+        el("strong", {}, `${key}: `),
+        names.map((each, index) => [index > 0 && ", ", name(each)]),
+      ),
+    );
 }
 
 async function drawEvents(box, runId, signal) {
@@ -81,14 +109,24 @@ async function drawEvents(box, runId, signal) {
   try {
     await more(box, list, runId, null, signal);
   } catch (problem) {
-    if (!signal.aborted) replace(box, failure(problem, () => drawEvents(box, runId, signal)));
+    if (!signal.aborted)
+      replace(
+        box,
+        failure(problem, () => drawEvents(box, runId, signal)),
+      );
   }
 }
 
 async function more(box, list, runId, cursor, signal) {
   const page = await get(`/runs/${encodeURIComponent(runId)}/events${query({ limit: PAGE, cursor })}`, { signal });
   list.append(...grouped(page.items).map((group) => eventLine(group, runId)));
-  const next = page.cursor && el("button", { type: "button", id: "more-events", onclick: () => more(box, list, runId, page.cursor, signal) }, "More");
+  const next =
+    page.cursor &&
+    el(
+      "button",
+      { type: "button", id: "more-events", onclick: () => more(box, list, runId, page.cursor, signal) },
+      "More",
+    );
   replace(box, list, next && el("p", { class: "actions" }, next));
 }
 
@@ -107,12 +145,27 @@ function grouped(events) {
 export function eventLine(event, runId) {
   const known = runId ? findingsOf(runId).byId : new Map();
   const machines = (runId && event.machines) || [];
-  const links = machines.slice(0, MOST_NAMED).map((id) => [" ", el("a", { href: address("runs", runId, "machines", id) }, name(known.get(id)?.finding.machine.name ?? `machine ${id.slice(0, 8)}`))]);
+  const links = machines
+    .slice(0, MOST_NAMED)
+    .map((id) => [
+      " ",
+      el(
+        "a",
+        { href: address("runs", runId, "machines", id) },
+        name(known.get(id)?.finding.machine.name ?? `machine ${id.slice(0, 8)}`),
+      ),
+    ]);
   return el(
     "li",
     {},
     el("span", { class: "when" }, time(event.at)),
     el("span", {}, el("strong", {}, name(event.actor)), " ", spoken(event.action)),
-    el("span", { class: "detail" }, name(event.detail), links, machines.length > MOST_NAMED && ` and ${number(machines.length - MOST_NAMED)} more`),
+    el(
+      "span",
+      { class: "detail" },
+      name(event.detail),
+      links,
+      machines.length > MOST_NAMED && ` and ${number(machines.length - MOST_NAMED)} more`,
+    ),
   );
 }

@@ -25,7 +25,11 @@ export function showRuns(outlet, _, signal) {
   let cursor = null;
 
   title("Runs");
-  const profile = el("select", { id: "profile", onchange: () => filter({ profile: profile.value }) }, el("option", { value: "" }, "All profiles"));
+  const profile = el(
+    "select",
+    { id: "profile", onchange: () => filter({ profile: profile.value }) },
+    el("option", { value: "" }, "All profiles"),
+  );
   const status = el(
     "select",
     { id: "status", onchange: () => filter({ status: status.value }) },
@@ -64,7 +68,11 @@ export function showRuns(outlet, _, signal) {
     } catch (problem) {
       if (signal.aborted) return;
       if (runs && !problem.signedOut) replace(alarm, el("p", { class: "callout bad" }, problem.message));
-      else replace(box, failure(problem, () => (replace(box, loading("Loading the runs")), look())));
+      else
+        replace(
+          box,
+          failure(problem, () => (replace(box, loading("Loading the runs")), look())),
+        );
     }
   }
 
@@ -85,7 +93,13 @@ export function showRuns(outlet, _, signal) {
   }
 
   fillProfiles();
-  look().then(() => poll(() => (runs?.some((run) => WORKING.includes(run.status)) ? AT_WORK_SECONDS : AT_REST_SECONDS), () => look(), signal));
+  look().then(() =>
+    poll(
+      () => (runs?.some((run) => WORKING.includes(run.status)) ? AT_WORK_SECONDS : AT_REST_SECONDS),
+      () => look(),
+      signal,
+    ),
+  );
 }
 
 function startLink() {
@@ -107,7 +121,15 @@ function table(runs) {
     "table",
     { class: "runs", role: "table" },
     el("caption", { class: "unseen" }, "Runs, newest first"),
-    el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, columns.map((text) => el("th", { scope: "col", role: "columnheader" }, text)))),
+    el(
+      "thead",
+      { role: "rowgroup" },
+      el(
+        "tr",
+        { role: "row" },
+        columns.map((text) => el("th", { scope: "col", role: "columnheader" }, text)),
+      ),
+    ),
     el("tbody", { role: "rowgroup" }, runs.map(line)),
   );
 }
@@ -127,8 +149,10 @@ function line(run) {
       "td",
       { role: "cell", class: "how" },
       statusTag(run.status),
-      working && el("progress", { max: 100, value: run.progress, "aria-label": `${spoken(run.status)}, ${run.progress} %` }),
-      run.guards.length > 0 && el("span", { class: "sub" }, `guard ${run.guards.map((guard) => guard.name).join(", ")}`),
+      working &&
+        el("progress", { max: 100, value: run.progress, "aria-label": `${spoken(run.status)}, ${run.progress} %` }),
+      run.guards.length > 0 &&
+        el("span", { class: "sub" }, `guard ${run.guards.map((guard) => guard.name).join(", ")}`),
     ),
     el("td", { role: "cell", class: "found" }, found(run)),
     el(
@@ -142,11 +166,23 @@ function line(run) {
 
 function found(run) {
   const { findings, states } = run.counts;
-  if (!Object.keys(findings).length) return el("span", { class: "sub" }, WORKING.includes(run.status) ? "not yet" : "nothing");
-  const said = (counts, words) => words.filter((word) => counts[word]).map((word) => `${number(counts[word])} ${spoken(word)}`).join(" · ");
+  if (!Object.keys(findings).length)
+    return el("span", { class: "sub" }, WORKING.includes(run.status) ? "not yet" : "nothing");
+  const said = (counts, words) =>
+    words
+      .filter((word) => counts[word])
+      .map((word) => `${number(counts[word])} ${spoken(word)}`)
+      .join(" · ");
   return [
     bar(findings, FINDINGS, "finding"),
-    el("span", { class: "sub" }, said(findings, Object.keys(FINDINGS).filter((word) => word !== "excluded"))),
+    el(
+      "span",
+      { class: "sub" },
+      said(
+        findings,
+        Object.keys(FINDINGS).filter((word) => word !== "excluded"),
+      ),
+    ),
     Object.keys(states).length > 0 && el("span", { class: "sub" }, said(states, Object.keys(STATES))),
   ];
 }

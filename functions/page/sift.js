@@ -10,8 +10,16 @@ const LAST = "\uffff";
 export function rowOf(finding) {
   const { machine, from, to, candidates } = finding;
   const texts = [
-    machine.name, machine.dnsName, machine.catalog, machine.deliveryGroup, machine.id, from.hostingConnection,
-    from.hostedMachineId, to?.hostingConnection, to?.hostedMachineId, finding.reason,
+    machine.name,
+    machine.dnsName,
+    machine.catalog,
+    machine.deliveryGroup,
+    machine.id,
+    from.hostingConnection,
+    from.hostedMachineId,
+    to?.hostingConnection,
+    to?.hostedMachineId,
+    finding.reason,
     ...candidates.flatMap((candidate) => [candidate.name, candidate.uuid]),
   ];
   return {
@@ -41,7 +49,9 @@ export function sorted(rows, sort) {
   const key = KEYS[down ? sort.slice(1) : sort] ?? KEYS.name;
   const keyed = rows.map((row) => [key(row), row]);
   const sign = down ? -1 : 1;
-  keyed.sort(([a, x], [b, y]) => (a < b ? -sign : a > b ? sign : x.nameKey < y.nameKey ? -1 : x.nameKey > y.nameKey ? 1 : 0));
+  keyed.sort(([a, x], [b, y]) =>
+    a < b ? -sign : a > b ? sign : x.nameKey < y.nameKey ? -1 : x.nameKey > y.nameKey ? 1 : 0,
+  );
   return keyed.map(([, row]) => row);
 }
 

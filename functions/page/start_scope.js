@@ -11,7 +11,13 @@ const LISTS = [
 ];
 
 export function scopeFields() {
-  const text = (id, label) => el("div", { class: "field" }, el("label", { for: id }, label), el("input", { id, name: id, autocomplete: "off", spellcheck: "false" }));
+  const text = (id, label) =>
+    el(
+      "div",
+      { class: "field" },
+      el("label", { for: id }, label),
+      el("input", { id, name: id, autocomplete: "off", spellcheck: "false" }),
+    );
   const list = ([id, label, hint]) =>
     el(
       "div",
@@ -34,22 +40,29 @@ export function scopeFields() {
 export function requestOf(form, csv) {
   const text = (key) => (form.get(key) ?? "").trim();
   const whole = (key) => (text(key) === "" ? undefined : Number(text(key)));
-  const lines = (key) => text(key).split(/\r?\n/).map((line) => line.trim()).filter(Boolean);
+  const lines = (key) =>
+    text(key)
+      .split(/\r?\n/)
+      .map((line) => line.trim())
+      .filter(Boolean);
   const scope = {};
   for (const [key] of LISTS) if (lines(key).length) scope[key] = lines(key);
   if (text("protectionDomain")) scope.protectionDomain = text("protectionDomain");
-  if (text("categoryKey") || text("categoryValue")) scope.prismCategory = { key: text("categoryKey"), value: text("categoryValue") };
+  if (text("categoryKey") || text("categoryValue"))
+    scope.prismCategory = { key: text("categoryKey"), value: text("categoryValue") };
   const began = text("incidentStart");
-  return given({
-    mode: text("mode"),
-    target: text("target"),
-    reason: text("reason"),
-    scope: given(scope),
-    machinesCsv: csv,
-    limits: given({ maxChanges: whole("maxChanges"), maxChangePercent: whole("maxChangePercent") }),
-    settleSeconds: whole("settleSeconds"),
-    incidentStart: began && new Date(began).toISOString(),
-  }) ?? {};
+  return (
+    given({
+      mode: text("mode"),
+      target: text("target"),
+      reason: text("reason"),
+      scope: given(scope),
+      machinesCsv: csv,
+      limits: given({ maxChanges: whole("maxChanges"), maxChangePercent: whole("maxChangePercent") }),
+      settleSeconds: whole("settleSeconds"),
+      incidentStart: began && new Date(began).toISOString(),
+    }) ?? {}
+  );
 }
 
 function given(object) {

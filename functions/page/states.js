@@ -5,7 +5,12 @@ import { signInAddress, signOutAddress } from "./session.js";
 
 /** `heading` is `h1` where nothing else on the page is one. */
 export function loading(text = "Loading", heading = "p") {
-  return el("div", { class: "blank", "aria-busy": "true" }, el("span", { class: "spinner" }), el(heading, {}, `${text} …`));
+  return el(
+    "div",
+    { class: "blank", "aria-busy": "true" },
+    el("span", { class: "spinner" }),
+    el(heading, {}, `${text} …`),
+  );
 }
 
 /** `actions` are links or buttons. */

@@ -72,7 +72,12 @@ export function evidenceWord(kind) {
 
 /** A word of the API as a small label; colour repeats what the word says and never says it alone. */
 export function tag(kind, word, meanings) {
-  return el("span", { class: `tag ${kind}-${word}`, title: meanings[word] }, el("span", { class: "dot" }), spoken(word));
+  return el(
+    "span",
+    { class: `tag ${kind}-${word}`, title: meanings[word] },
+    el("span", { class: "dot" }),
+    spoken(word),
+  );
 }
 
 export const findingTag = (word) => tag("finding", word, FINDINGS);
