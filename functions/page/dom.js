@@ -32,12 +32,18 @@ export function mono(text) {
   return el("bdi", { class: "mono" }, text);
 }
 
-/** Replaces what is in `box`. Whoever had the focus has it afterwards, if an element with the same id is there. */
+/** Replaces what is in `box`. Whoever had the focus has it afterwards, if there is such an element again. */
 export function replace(box, ...children) {
-  const focused = box.contains(document.activeElement) ? document.activeElement.id : "";
+  const focused = box.contains(document.activeElement) ? document.activeElement : null;
   box.replaceChildren();
   append(box, children);
-  if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+  if (!focused) return;
+  const again = [...box.querySelectorAll(focused.localName)].find((each) => alike(each, focused));
+  again?.focus({ preventScroll: true });
+}
+
+function alike(one, other) {
+  return one.id || other.id ? one.id === other.id : one.textContent === other.textContent;
 }
 
 /** Says something to whoever listens instead of looking. */

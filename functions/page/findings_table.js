@@ -46,7 +46,12 @@ export class FindingsTable {
       el("div", { role: "rowgroup", class: "rows-head" }, this.#head),
       this.#body,
     );
-    this.#list = new VirtualList(this.#body, (index) => this.#draw(index), signal);
+    this.#list = new VirtualList(
+      this.#body,
+      (index) => this.#draw(index),
+      (index) => this.#says(index),
+      signal,
+    );
     this.#body.addEventListener("keydown", (event) => this.#key(event));
     this.#body.addEventListener("focusin", (event) => this.#entered(event));
   }
@@ -61,7 +66,7 @@ export class FindingsTable {
     this.element.setAttribute("aria-rowcount", this.#store.shown.length + 1);
     this.#drawHead();
     this.#list.redraw(this.#store.shown.length);
-    if (held) this.#focus(this.#active);
+    if (held && !this.#body.contains(document.activeElement)) this.#focus(this.#active);
   }
 
   /** The first row again, for another order or other filters. */
@@ -157,6 +162,12 @@ export class FindingsTable {
     );
   }
 
+  #says(index) {
+    const row = this.#store.shown[index];
+    const selected = this.#store.selection.has(row.id);
+    return JSON.stringify([row.finding, selected, this.#selects, canSelect(this.#run, row), index === this.#active]);
+  }
+
   #select(index, event) {
     const chosen = event.target.checked;
     const [from, to] =
@@ -175,6 +186,7 @@ export class FindingsTable {
     else if (element) {
       element.classList.toggle("selected", chosen);
       element.setAttribute("aria-selected", String(chosen));
+      this.#list.keep(index);
     }
   }
 
@@ -207,12 +219,13 @@ export class FindingsTable {
     const before = this.#active;
     this.#active = Number(row.getAttribute("aria-rowindex")) - 2;
     if (before === this.#active) return;
-    this.#reach(this.#list.row(before), -1);
-    this.#reach(row, 0);
+    this.#reach(before, -1);
+    this.#reach(this.#active, 0);
   }
 
-  #reach(row, tabindex) {
-    for (const control of row?.querySelectorAll("a, input") ?? []) control.tabIndex = tabindex;
+  #reach(index, tabindex) {
+    for (const control of this.#list.row(index)?.querySelectorAll("a, input") ?? []) control.tabIndex = tabindex;
+    this.#list.keep(index);
   }
 
   #focus(index) {

@@ -5,31 +5,51 @@ const BEYOND = 8;
 export class VirtualList {
   #box;
   #draw;
+  #says;
   #rows = new Map();
+  #said = new Map();
   #count = 0;
   #height = 0;
   #asked = false;
 
-  /** `box` has the CSS variable `--row-height` in px; `draw(index)` makes a row. */
-  constructor(box, draw, signal) {
+  /**
+   * `box` has the CSS variable `--row-height` in px; `draw(index)` makes a row, and `says(index)` is a text that is
+   * another one when the row has to be drawn anew.
+   */
+  constructor(box, draw, says, signal) {
     this.#box = box;
     this.#draw = draw;
+    this.#says = says;
     addEventListener("scroll", () => this.#later(), { passive: true, signal });
     addEventListener("resize", () => this.redraw(this.#count), { passive: true, signal });
   }
 
-  /** Draws everything in sight anew. */
+  /** Draws what is in sight and says something else than before; whoever reads the rest is not disturbed. */
   redraw(count) {
+    const before = this.#height;
     this.#count = count;
     this.#height = parseFloat(getComputedStyle(this.#box).getPropertyValue("--row-height"));
     this.#box.style.height = `${count * this.#height}px`;
-    this.#rows.clear();
-    this.#box.replaceChildren();
+    for (const index of [...this.#rows.keys()]) {
+      const stays = index < count && before === this.#height && this.#said.get(index) === this.#says(index);
+      if (!stays) this.#remove(index);
+    }
     this.#update();
+  }
+
+  #remove(index) {
+    this.#rows.get(index).remove();
+    this.#rows.delete(index);
+    this.#said.delete(index);
   }
 
   row(index) {
     return this.#rows.get(index) ?? null;
+  }
+
+  /** A row was changed in its place, and says what `says` says now. */
+  keep(index) {
+    if (this.#rows.has(index)) this.#said.set(index, this.#says(index));
   }
 
   /** Draws one row anew where it is in sight. */
@@ -70,10 +90,7 @@ export class VirtualList {
       if (index >= first && index <= last) continue;
       // whoever is in a row stays in it, however far the page is scrolled
       if (row.contains(document.activeElement)) before = index < first ? row : before;
-      else {
-        row.remove();
-        this.#rows.delete(index);
-      }
+      else this.#remove(index);
     }
     let next = before ? before.nextSibling : this.#box.firstChild;
     for (let index = first; index <= last; index += 1) {
@@ -86,6 +103,7 @@ export class VirtualList {
 
   #placed(index) {
     const row = this.#draw(index);
+    this.#said.set(index, this.#says(index));
     row.style.transform = `translateY(${index * this.#height}px)`;
     return row;
   }

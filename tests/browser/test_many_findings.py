@@ -40,7 +40,7 @@ def test_twenty_thousand_findings(review: Review, record_property: Callable[[str
     page.get_by_label("Search").fill("W11-012345")
     expect(names).to_have_text(["CORP\\W11-012345"])
     page.get_by_role("button", name="Show all").click()
-    expect(page.locator(".many")).to_contain_text(f"{MANY:,} findings")
+    expect(page.get_by_role("button", name="Show all")).to_have_count(0)
 
     page.get_by_role("checkbox", name="Select all that are shown").check()
     expect(page.get_by_text(f"{remaps:,} selected")).to_be_visible()

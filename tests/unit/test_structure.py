@@ -211,6 +211,8 @@ ROUTES = {
     "hooks_runs": "hooks/runs",
     "openapi": "openapi.json",
     "runs_report": "runs/{id}/report",
+    "me": "me",
+    "review_page": "review/{*path}",
 }
 
 
