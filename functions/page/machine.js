@@ -179,60 +179,43 @@ function evidence(finding) {
 function candidates(run, row, changed) {
   const { candidates: found, from, to } = row.finding;
   if (!found.length) return el("p", { class: "quiet" }, "None.");
-  const choosable = canResolve(run, row);
   const same = (a, b) => a && b && a.toLowerCase() === b.toLowerCase();
+  const notes = ({ uuid }) => [
+    same(uuid, from.hostedMachineId) && "has the id that Citrix holds",
+    same(uuid, to?.hostedMachineId) && "the one of the remap",
+  ];
+  const choice = (candidate, index) =>
+    el(
+      "button",
+      {
+        type: "button",
+        id: `choose-${index}`,
+        "aria-label": `Choose the VM ${candidate.name} on ${candidate.cluster} …`,
+        onclick: () => decide.resolve(run, row, candidate, changed),
+      },
+      "Choose …",
+    );
+  const columns = [
+    ["VM", (candidate) => [name(candidate.name), el("br"), mono(candidate.uuid)]],
+    ["Cluster", (candidate) => name(candidate.cluster)],
+    ["Power", (candidate) => el("span", { class: `power power-${candidate.powerState}` }, candidate.powerState)],
+    ["Note", (candidate) => notes(candidate).filter(Boolean).join(", ")],
+    ...(canResolve(run, row) ? [["Decide", choice]] : []),
+  ];
+  // the roles stand for themselves: on a phone the table is no table to the browser any more
+  const head = columns.map(([text]) => el("th", { scope: "col", role: "columnheader" }, text));
   const lines = found.map((candidate, index) =>
     el(
       "tr",
-      {},
-      el("td", {}, name(candidate.name), el("br"), mono(candidate.uuid)),
-      el("td", {}, name(candidate.cluster)),
-      el("td", {}, el("span", { class: `power power-${candidate.powerState}` }, candidate.powerState)),
-      el(
-        "td",
-        {},
-        [
-          same(candidate.uuid, from.hostedMachineId) && "has the id that Citrix holds",
-          same(candidate.uuid, to?.hostedMachineId) && "the one of the remap",
-        ]
-          .filter(Boolean)
-          .join(", "),
-      ),
-      choosable &&
-        el(
-          "td",
-          {},
-          el(
-            "button",
-            {
-              type: "button",
-              id: `choose-${index}`,
-              "aria-label": `Choose the VM ${candidate.name} on ${candidate.cluster} …`,
-              onclick: () => decide.resolve(run, row, candidate, changed),
-            },
-            "Choose …",
-          ),
-        ),
+      { role: "row" },
+      columns.map(([, cell]) => el("td", { role: "cell" }, cell(candidate, index))),
     ),
   );
-  const columns = ["VM", "Cluster", "Power", "Note", choosable && "Decide"].filter(Boolean);
   return el(
-    "div",
-    { class: "scrolls", tabindex: 0, role: "region", "aria-label": "Candidates" },
-    el(
-      "table",
-      { class: "plain" },
-      el(
-        "thead",
-        {},
-        el(
-          "tr",
-          {},
-          columns.map((text) => el("th", { scope: "col" }, text)),
-        ),
-      ),
-      el("tbody", {}, lines),
-    ),
+    "table",
+    { class: "plain", role: "table", "aria-label": "Candidates" },
+    el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, head)),
+    el("tbody", { role: "rowgroup" }, lines),
   );
 }
 

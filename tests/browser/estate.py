@@ -17,6 +17,7 @@ HOSTILE = (
 HOSTILE_CATALOG = "<img src=x onerror=alert(2)>"
 HOSTILE_GROUP = "=cmd|' /C calc'!A0"
 HOSTILE_CONNECTION = "Nutanix <svg onload=alert(3)>"
+PLAIN_CONNECTION = "Nutanix AHV Lyon"
 
 _ESTATE = f"""
 name: review-page
@@ -24,11 +25,11 @@ describes: A protection domain was migrated; some machines are hard to decide, s
 connections:
   - {{name: Nutanix AHV Paris, zone: Paris, address: prism-par.corp.example}}
   - {{name: Nutanix AHV Amsterdam, zone: Amsterdam, address: prism-ams.corp.example}}
-  - {{name: "{HOSTILE_CONNECTION}", zone: Lyon, address: prism-lyo.corp.example}}
+  - {{name: "{PLAIN_CONNECTION}", zone: Lyon, address: prism-lyo.corp.example}}
 clusters:
   - {{name: paris, api: element-v2, hostingConnection: Nutanix AHV Paris, registered: [{{name: PAR-CL01}}]}}
   - {{name: amsterdam, api: element-v2, hostingConnection: Nutanix AHV Amsterdam, registered: [{{name: AMS-CL01}}]}}
-  - {{name: lyon, api: element-v2, hostingConnection: "{HOSTILE_CONNECTION}", registered: [{{name: LYO-CL01}}]}}
+  - {{name: lyon, api: element-v2, hostingConnection: "{PLAIN_CONNECTION}", registered: [{{name: LYO-CL01}}]}}
 catalogs:
   - {{name: Persistent W11, zone: Paris}}
   - {{name: Finance, zone: Paris}}
@@ -94,7 +95,10 @@ _HARMFUL = """
 
 def review_estate(*, hostile: bool = False) -> Scenario:
     """With ``hostile`` there are machines whose names mean harm as well."""
+    if not hostile:
+        return estate(_ESTATE)
     harmful = "".join(
         _HARMFUL.format(name=name.replace('"', '\\"'), catalog=HOSTILE_CATALOG, group=HOSTILE_GROUP) for name in HOSTILE
     )
-    return estate(_ESTATE.replace("profile:\n", f"{harmful if hostile else ''}profile:\n").replace("\n\n", "\n"))
+    text = _ESTATE.replace("profile:\n", f"{harmful}profile:\n").replace(PLAIN_CONNECTION, HOSTILE_CONNECTION)
+    return estate(text.replace("\n\n", "\n"))

@@ -59,13 +59,12 @@ def deciding(look: Look, browser: Browser, storages: list[Azurite]) -> None:
         look.take(shown(review.page(address, "riley")), "run-reader")
         page = shown(review.page(address), "#approve-shown")
         look.take(page, "run-approver")
-        look.take(shown(review.page(address, dark=True), "#approve-shown"), "run-dark")
-        look.take(shown(review.page(address, size=PHONE), "#approve-shown"), "run-360")
+        _both(look, page, "run")
         for name, machine in (("machine", moved), ("machine-ambiguous", ambiguous)):
-            for kind, size, dark in (("", WIDE, False), ("-dark", WIDE, True), ("-360", PHONE, False)):
-                seen = review.page(f"{address}/machines/{machine}", size=size, dark=dark)
-                seen.get_by_role("button", name="…").first.wait_for()
-                look.take(seen, f"{name}{kind}", whole=True)
+            seen = review.page(f"{address}/machines/{machine}")
+            seen.get_by_role("button", name="…").first.wait_for()
+            look.take(seen, name, whole=True)
+            _both(look, seen, name, whole=True)
         page.get_by_role("checkbox", name="Select CORP\\W11-002").check()
         page.get_by_role("checkbox", name="Select CORP\\W11-005").click(modifiers=["Shift"])
         look.take(page, "selection")
@@ -97,8 +96,23 @@ def _around(look: Look, review: Review, address: str) -> None:
         ("/health", "health", ".check"),
     )
     for path, name, ready in views:
-        for kind, size, dark in (("", WIDE, False), ("-dark", WIDE, True), ("-360", PHONE, False)):
-            look.take(shown(review.page(path, size=size, dark=dark), ready), f"{name}{kind}", whole=True)
+        page = shown(review.page(path), ready)
+        look.take(page, name, whole=True)
+        _both(look, page, name, whole=True)
+
+
+def _both(look: Look, page: Page, name: str, *, whole: bool = False) -> None:
+    """The same in the dark, and on a phone; afterwards it is as it was."""
+    page.emulate_media(color_scheme="dark")
+    look.take(page, f"{name}-dark", whole=whole)
+    page.emulate_media(color_scheme="light")
+    _sized(page, PHONE)
+    look.take(page, f"{name}-360", whole=whole)
+    _sized(page, WIDE)
+
+
+def _sized(page: Page, size: tuple[int, int]) -> None:
+    page.set_viewport_size({"width": size[0], "height": size[1]})
 
 
 def failing(look: Look, browser: Browser, storages: list[Azurite]) -> None:

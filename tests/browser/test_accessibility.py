@@ -26,7 +26,7 @@ class Judge:
 
     def take(self, page: Page, name: str, *, whole: bool = False) -> None:
         self.seen.append(name)
-        self.found += [f"{name}: {each}" for each in violations(page)]
+        self.found += [f"{name}: {each}" for each in violations(page, colours_alone=name.endswith("-dark"))]
         width = page.evaluate("document.documentElement.scrollWidth")
         if page.viewport_size and width > page.viewport_size["width"]:
             self.found.append(f"{name}: {width} px wide")
