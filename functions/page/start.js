@@ -139,6 +139,7 @@ class StartForm {
       open.map((word) => el("option", { value: word }, MODES[word])),
     );
     this.#mode.value = open.includes(before) ? before : "";
+    this.#drawMost(policy, failover);
     replace(
       this.#modeHint,
       own === "auto"
@@ -176,6 +177,14 @@ class StartForm {
         "incident-hint",
       ),
     );
+  }
+
+  // more than the policy allows needs an approver, too
+  #drawMost(policy, failover) {
+    if (may.approve()) return;
+    for (const name of ["maxChanges", "maxChangePercent"]) {
+      this.element.elements.namedItem(name).max = (failover && policy.dr[name]) || policy[name];
+    }
   }
 
   #csvField() {

@@ -64,10 +64,12 @@ def test_mode_auto_asks_first(review: Review) -> None:
     expect(page).to_have_url(review.address("/start"))
 
 
-def test_an_operator_is_not_offered_a_looser_mode_than_the_policys(review: Review) -> None:
+def test_an_operator_is_not_offered_a_looser_mode_or_higher_limits_than_the_policys(review: Review) -> None:
     page = review.page("/start", user="olive")
     modes = page.get_by_label("Mode").locator("option").all_inner_texts()
     assert [mode for mode in modes if "Auto" in mode] == []
+    page.get_by_text("Limits", exact=True).click()
+    expect(page.get_by_label("Most remaps without a person")).to_have_attribute("max", "200")
 
 
 def test_the_list_is_filtered_and_shows_the_newest_first(review: Review) -> None:
