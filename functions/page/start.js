@@ -183,7 +183,7 @@ class StartForm {
   #drawMost(policy, failover) {
     if (may.approve()) return;
     for (const name of ["maxChanges", "maxChangePercent"]) {
-      this.element.elements.namedItem(name).max = (failover && policy.dr[name]) || policy[name];
+      this.element.elements.namedItem(name).max = (failover ? policy.dr[name] : null) ?? policy[name];
     }
   }
 
