@@ -254,6 +254,13 @@ class Live(TypedDict):
     status: Literal["live"]
 
 
+class Me(TypedDict):
+    """Who asks. ``roles`` has the lower ones too: a higher role includes them."""
+
+    name: str
+    roles: list[Literal["Realign.Reader", "Realign.Operator", "Realign.Approver"]]
+
+
 class Problem(TypedDict):
     """An error (RFC 9457). ``code`` is stable; what stands below ``traceId`` comes with some codes alone."""
 

@@ -128,6 +128,7 @@ health: Any = health_shape(_HEALTH)
 told: Any = message(
     _WAITING, NoticeEvent.AWAITING_REVIEW, f"{_WAITING.id}-20261122T061009-awaiting-review", _PLANNED, ""
 )
+me: Any = {"name": "olive@corp.example", "roles": ["Realign.Reader", "Realign.Operator"]}
 live: Any = {"status": "live"}
 
 start: Any = {

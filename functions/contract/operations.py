@@ -131,6 +131,10 @@ HEALTH = (
         refusals=_SIGNED_IN,
     ),
     Operation(
+        "me", "GET", "me", "Health", "Who asks, and which roles count", Role.READER,
+        {200: Answer("The caller.", answers.Me, examples.me)}, refusals=_LISTS,
+    ),
+    Operation(
         "openapi", "GET", "openapi.json", "Health", "This document", Role.READER,
         {200: Answer("OpenAPI 3.1.", dict[str, Any], {"openapi": "3.1.0"}, headers=("ETag",)), 304: _UNCHANGED},
         (IF_NONE_MATCH,), refusals=_LISTS,

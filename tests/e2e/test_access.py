@@ -36,6 +36,7 @@ ROUTES = {
     ("GET", "/api/runs/{run}/remaps.csv"): READER | {"malformed": 401},
     ("GET", "/api/runs/{run}/events"): READER | {"malformed": 401},
     ("GET", "/api/runs/{run}/report"): READER | {"malformed": 401},
+    ("GET", "/api/me"): READER | {"malformed": 401},
     ("GET", "/api/openapi.json"): READER | {"malformed": 401},
     ("POST", "/api/runs/{run}/approve"): APPROVER,
     ("POST", "/api/runs/{run}/reject"): APPROVER,
