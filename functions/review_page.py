@@ -19,8 +19,9 @@ from urllib.parse import quote, urlencode
 
 import azure.functions as func
 
+from functions.conditional import ANY, known_tags
 from functions.principal import caller_of
-from functions.respond import respond
+from functions.respond import SAFE_HEADERS, respond
 from shared.errors import NotAllowed, NotAuthenticated, NotFound
 from shared.runs.access import Role
 
@@ -43,15 +44,13 @@ _VIEWS = re.compile(r"(runs(/[^/]+(/history|/machines/[^/]+)?)?|profiles|health|
 
 _HEADERS: Mapping[str, str] = MappingProxyType(
     {
+        **SAFE_HEADERS,
         "Content-Security-Policy": (
             "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
             "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
         ),
-        "X-Content-Type-Options": "nosniff",
-        "X-Frame-Options": "DENY",
-        "Referrer-Policy": "no-referrer",
         "Cross-Origin-Opener-Policy": "same-origin",
-        "Cross-Origin-Resource-Policy": "same-origin",
+        "X-Frame-Options": "DENY",
     }
 )
 # kept, and asked for again each time: a deployment shows at once, and an unchanged document costs no body
@@ -66,7 +65,7 @@ class _File:
 
     @property
     def digest(self) -> str:
-        return hashlib.sha256(self.content).hexdigest()
+        return hashlib.sha256(self.content).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,18 +125,13 @@ def _loaded() -> _Page:
 
 
 def _sent(req: func.HttpRequest, file: _File, *, status: int = 200, cache: str = _ASK_AGAIN) -> func.HttpResponse:
-    etag = f'"{file.digest[:32]}"'
-    headers = {**_HEADERS, "ETag": etag, "Cache-Control": cache}
+    content = file.content
+    headers = {**_HEADERS, "Cache-Control": cache, "ETag": f'"{file.digest}"'}
     if status != 200:
         headers["Cache-Control"] = "no-store"  # who may see it is asked again each time
-    elif _has(req, etag):
-        return func.HttpResponse(b"", status_code=304, headers=headers, mimetype=file.mimetype, charset="utf-8")
-    return func.HttpResponse(file.content, status_code=status, headers=headers, mimetype=file.mimetype, charset="utf-8")
-
-
-def _has(req: func.HttpRequest, etag: str) -> bool:
-    known = (each.strip().removeprefix("W/") for each in req.headers.get("if-none-match", "").split(","))
-    return any(each in (etag, "*") for each in known)
+    elif not {ANY, file.digest}.isdisjoint(known_tags(req) or ()):
+        status, content = 304, b""
+    return func.HttpResponse(content, status_code=status, headers=headers, mimetype=file.mimetype, charset="utf-8")
 
 
 def _to_sign_in(req: func.HttpRequest, path: str) -> func.HttpResponse:
@@ -145,5 +139,5 @@ def _to_sign_in(req: func.HttpRequest, path: str) -> func.HttpResponse:
     here = f"{ROOT}/{quote(path)}".rstrip("/")
     query = urlencode(dict(req.params))
     location = f"{SIGN_IN}?{urlencode({'post_login_redirect_uri': f'{here}?{query}' if query else here})}"
-    headers = {**_HEADERS, "Cache-Control": "no-store", "Location": location}
+    headers = {**_HEADERS, "Location": location}
     return func.HttpResponse(b"", status_code=302, headers=headers, mimetype="text/html", charset="utf-8")

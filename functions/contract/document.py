@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from functions.contract import answers, examples
+from functions.contract.inputs import IF_NONE_MATCH
 from functions.contract.operations import OPERATIONS, Answer, Operation
 from functions.contract.problems import Refusals
 from functions.respond import SAFE_HEADERS
+from shared import errors
 from shared.http import VERSION
 from shared.runs.access import Role
 from shared.runs.notifying.message import Message
@@ -33,7 +36,8 @@ _TAGS = {
 }
 _HEADERS = {
     "ETag": "Of what is shown; send it as If-None-Match.",
-    "Location": "Where the run is.",
+    "Cache-Control": "no-cache, so that a new version shows at once; no-store for who may not see it.",
+    "Location": "Where to go on.",
     "Retry-After": "Seconds to wait before asking again.",
     "Preference-Applied": "The wait=N that was kept to.",
     "Idempotency-Replayed": "true: the key had made this run before.",
@@ -52,6 +56,7 @@ def document() -> dict[str, Any]:
     for operation in OPERATIONS:
         place = paths.setdefault(f"{PREFIX}/{operation.route}", {})
         place[operation.method.lower()] = _operation(operation, refs, refusals)
+    paths[f"{PREFIX}/review"] = {"get": _review_page(refusals)}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Realign", "version": VERSION, "description": _ABOUT, "license": _LICENSE},
@@ -137,6 +142,37 @@ def _operation(operation: Operation, refs: dict[Any, Any], refusals: Refusals) -
     return described
 
 
+def _review_page(refusals: Refusals) -> dict[str, Any]:
+    """For people: it answers in HTML, and who is signed out is led to the sign-in."""
+    said = {
+        200: ("The page. Its views and files are below this address.", ("ETag", "Cache-Control")),
+        302: ("To the sign-in, and back from there.", ("Location",)),
+        304: ("It is still what the browser has.", ("ETag", "Cache-Control")),
+        401: ("The page without its data: there is no sign-in where App Service authentication is off.", ("ETag",)),
+        403: ("The page without its data: whoever is signed in has none of the roles.", ("ETag",)),
+    }
+    html = {"text/html": {"schema": {"type": "string"}, "example": "<!doctype html>..."}}
+    return {
+        "operationId": "review_page",
+        "tags": ["Review"],
+        "summary": "The review page",
+        "description": _who(Role.READER),
+        "security": _security(Role.READER),
+        "parameters": [IF_NONE_MATCH.as_json()],
+        "responses": {
+            **{
+                str(status): {
+                    "description": text,
+                    "headers": _headers(headers),
+                    **({"content": html} if status not in (302, 304) else {}),
+                }
+                for status, (text, headers) in said.items()
+            },
+            **refusals.of((errors.InvalidRequest, errors.RealignError, errors.SettingsInvalid)),
+        },
+    }
+
+
 def _webhook(refs: dict[Any, Any]) -> dict[str, Any]:
     """What the app itself sends, to where a profile's ``notify`` says."""
     signature = {
@@ -179,7 +215,11 @@ def _app_role(role: Role) -> str:
 def _answer(answer: Answer, refs: dict[Any, Any]) -> dict[str, Any]:
     described: dict[str, Any] = {"description": answer.description}
     if answer.headers:
-        described["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in answer.headers}
+        described["headers"] = _headers(answer.headers)
     if answer.media_type is not None:
         described["content"] = {answer.media_type: {"schema": refs[_key(answer.shape)], "example": answer.example}}
     return described
+
+
+def _headers(names: Iterable[str]) -> dict[str, Any]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}

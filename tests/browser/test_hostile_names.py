@@ -83,7 +83,7 @@ def test_whatever_text_the_api_answers_with_is_text(review: Review, run: Json, v
 def poisoned(route: Route) -> None:
     """The real answer, with harm in every text of it."""
     answer = route.fetch()
-    if "json" not in answer.headers.get("content-type", ""):
+    if answer.status == 304 or "json" not in answer.headers.get("content-type", ""):
         route.fulfill(response=answer)
         return
     route.fulfill(response=answer, body=json.dumps(_harmful(answer.json())))

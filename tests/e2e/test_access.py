@@ -49,6 +49,8 @@ ROUTES = {
     ("POST", "/api/hooks/runs"): KEY | {"key": 202},
     ("GET", "/api/hooks/runs?id={run}"): KEY | {"key": 200},
 }
+# It leads whoever is not signed in to the sign-in, and tells the others in its own words.
+PAGE = {("GET", "/api/review"): READER | {"anonymous": 302, "key": 302, "malformed": 302}}
 BODIES = {
     "approve": {"all": True, "fingerprint": "f"},
     "reject": {"all": True, "fingerprint": "f"},
@@ -109,7 +111,7 @@ def headers_of(caller: str, app: App) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("caller", CALLERS)
-@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route[0]} {route[1]}")
+@pytest.mark.parametrize("route", [*ROUTES, *PAGE], ids=lambda route: f"{route[0]} {route[1]}")
 def test_a_route_answers_each_caller_as_the_design_says(
     app: App, run_id: str, route: tuple[str, str], caller: str
 ) -> None:
@@ -121,9 +123,10 @@ def test_a_route_answers_each_caller_as_the_design_says(
         role=None,
         headers=headers_of(caller, app),
         **({"json": body} if method == "POST" else {}),
+        allow_redirects=False,
     )
-    assert answer.status_code == ROUTES[route][caller], answer.text
-    if answer.status_code in (401, 403) and "hooks" not in path:
+    assert answer.status_code == (ROUTES | PAGE)[route][caller], answer.text
+    if answer.status_code in (401, 403) and "hooks" not in path and route not in PAGE:
         assert answer.headers["Content-Type"].startswith("application/problem+json")
         assert answer.json()["code"] == ("not-authenticated" if answer.status_code == 401 else "not-allowed")
 

@@ -112,6 +112,11 @@ def test_what_a_browser_has_is_not_sent_again(app: App, known: str) -> None:
     assert get(app, "", If_None_Match='"other"').status_code == 200
 
 
+def test_what_is_no_tag_is_refused(app: App) -> None:
+    refused = get(app, "", If_None_Match="no tag")
+    assert (refused.status_code, refused.json()["field"]) == (400, "If-None-Match")
+
+
 @pytest.mark.parametrize("path", ["", "/signed-out", "/app.js", "/style/base.css", "/icon.svg"])
 def test_nothing_foreign_and_nothing_inline_may_run(app: App, path: str) -> None:
     headers = get(app, path).headers
