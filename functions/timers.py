@@ -1,4 +1,4 @@
-"""The timer functions: the schedule and the sweeper."""
+"""The timer functions: the schedule, the sweeper and the retention."""
 
 from __future__ import annotations
 
@@ -27,5 +27,12 @@ def blueprint(resources: Callable[[], Resources]) -> func.Blueprint:
         from shared.runs.sweep import sweep as queue_again
 
         queue_again(resources())
+
+    @bp.function_name("retention")
+    @bp.timer_trigger(arg_name="timer", schedule="0 40 3 * * *", run_on_startup=False, use_monitor=True)
+    def retention(timer: func.TimerRequest) -> None:
+        from shared.runs.retention import remove_old
+
+        remove_old(resources())
 
     return bp

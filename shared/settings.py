@@ -17,6 +17,7 @@ from shared.errors import SettingsInvalid
 STORAGE = "AzureWebJobsStorage"
 _ACCOUNT_NAME = re.compile(r"[a-z0-9]{3,24}")
 _NOTIFY_HOST = re.compile(r"(\*\.)?[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[0-9]{1,5})?")
+_MOST_DAYS = 3650
 _PUBLIC_AUTHORITY = "https://login.microsoftonline.com"
 _CA_FILES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 _LOWER_CASE_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
@@ -72,6 +73,13 @@ class ProfileSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RetentionSettings:
+    """For how many days a run is kept after its last change."""
+
+    days: int = 90
+
+
+@dataclass(frozen=True, slots=True)
 class AuthSettings:
     """``enabled`` is App Service's own word that Easy Auth is on; only then its headers can be trusted."""
 
@@ -98,6 +106,7 @@ class Settings:
     auth: AuthSettings
     trust: TrustSettings
     notify: NotifySettings = NotifySettings()
+    retention: RetentionSettings = RetentionSettings()
 
 
 def load(environ: Mapping[str, str]) -> Settings:
@@ -112,6 +121,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         auth=AuthSettings((_text(environ, "WEBSITE_AUTH_ENABLED") or "").lower() in {"true", "1"}),
         trust=trust,
         notify=_notify(environ, problems),
+        retention=_retention(environ, problems),
     )
     if problems:
         raise SettingsInvalid(tuple(problems))
@@ -271,6 +281,16 @@ def _notify(environ: Mapping[str, str], problems: list[str]) -> NotifySettings:
         )
     name = _text(environ, "WEBSITE_HOSTNAME")
     return NotifySettings(hosts, f"https://{name}" if name is not None else "")
+
+
+def _retention(environ: Mapping[str, str], problems: list[str]) -> RetentionSettings:
+    text = _text(environ, "REALIGN_RETENTION_DAYS")
+    if text is None:
+        return RetentionSettings()
+    if not (text.isascii() and text.isdecimal() and len(text) <= 4 and 1 <= int(text) <= _MOST_DAYS):
+        problems.append(f"REALIGN_RETENTION_DAYS is {text[:20]!r}: give a number of days from 1 to {_MOST_DAYS}.")
+        return RetentionSettings()
+    return RetentionSettings(int(text))
 
 
 def _trust(environ: Mapping[str, str], problems: list[str]) -> TrustSettings:

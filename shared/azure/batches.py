@@ -72,6 +72,12 @@ class Batches:
         if all(batch.ended for batch in self.of(run_id)):
             self._table.delete(_site_partition(site_id), run_id)
 
+    def remove(self, site_id: str | None, run_id: RunId) -> None:
+        """Remove all that is kept of a run here, also what it had begun at its site and never ended."""
+        if site_id is not None:
+            self._table.delete(_site_partition(site_id), run_id)
+        self._table.empty(_partition(run_id))
+
     def begun(self, site_id: str) -> list[RunId]:
         """The runs that may have something under way at a site."""
         odata = f"PartitionKey eq {quoted(_site_partition(site_id))}"

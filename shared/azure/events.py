@@ -76,3 +76,7 @@ class Events:
             raise StorageError(
                 f"Event {event.action} of run {run_id} cannot be stored: {error}.", kind="failed", system="Storage"
             ) from error
+
+    def remove(self, run_id: RunId) -> None:
+        """Remove all that is kept of a run here."""
+        self._table.empty(run_id)

@@ -71,6 +71,10 @@ class Holds:
             return False
         return self._table.delete(_PARTITION, profile)
 
+    def remove_expired(self, now: datetime) -> int:
+        """Remove the holds that are over; how many."""
+        return self._table.delete_where(f"PartitionKey eq {quoted(_PARTITION)} and until lt {quoted(to_text(now))}")
+
 
 def _row(profile: str, hold: Hold) -> dict[str, Value | None]:
     return {

@@ -9,6 +9,7 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from shared.azure.limits import quoted
 from shared.azure.row_time import to_text
 from shared.azure.storage import Storage
 from shared.azure.table import Table
@@ -71,6 +72,10 @@ class Idempotency:
             # The same run id is the echo of this very request, whose first answer was lost.
             return Claim(RunId(found.values["runId"]), replayed=found.values["runId"] != run_id)
         raise EditedElsewhere("Several requests with this Idempotency-Key arrived at once. Send it again.")
+
+    def remove_expired(self, now: datetime) -> int:
+        """Remove the keys that no request can replay any more; how many."""
+        return self._table.delete_where(f"createdAt lt {quoted(to_text(now - KEPT))}")
 
 
 def _row_key(caller: str, key: str) -> str:

@@ -82,6 +82,10 @@ class Inputs:
             self._table.put_all(group)
         self._table.put({"PartitionKey": run_id, "RowKey": key, "parts": count})
 
+    def remove(self, run_id: RunId) -> None:
+        """Remove all that is kept of a run here."""
+        self._table.empty(run_id)
+
 
 @dataclass(frozen=True, slots=True)
 class KeptInputs:

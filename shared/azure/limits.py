@@ -14,7 +14,7 @@ CUT_MARK = "…[cut]"
 TEXT_UNITS = 32_000  # a property holds 32,768 units; the rest is room to spare
 KEY_UNITS = 256
 ROW_BYTES = 1_000_000
-ROW_PROPERTIES = 252
+ROW_PROPERTIES = 251  # of 252: a row has its version too
 TRANSACTION_ROWS = 100
 TRANSACTION_BYTES = 3_500_000  # of 4 MiB: the estimate leaves out the envelope of each part
 

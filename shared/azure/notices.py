@@ -61,6 +61,10 @@ class Notices:
         etag = self._table.replace(notice_to_row(run_id, notice), read.etag)
         return Versioned(notice, etag) if etag is not None else None
 
+    def remove(self, run_id: RunId) -> None:
+        """Remove all that is kept of a run here."""
+        self._table.empty(_partition(run_id))
+
 
 def _partition(run_id: RunId) -> str:
     return f"notice:{run_id}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from datetime import datetime, timedelta
 
+from shared.azure.limits import quoted
 from shared.azure.row_time import to_text
 from shared.azure.storage import Storage
 from shared.azure.table import Table
@@ -42,6 +43,10 @@ class Refusals:
             return None
         until = datetime.fromisoformat(found.values["until"])
         return until if until > now else None
+
+    def remove_expired(self, now: datetime) -> int:
+        """Remove the refusals that hold nobody off any more; how many."""
+        return self._table.delete_where(f"until lt {quoted(to_text(now))}")
 
 
 def _row_key(version: str, host: str) -> str:

@@ -189,6 +189,10 @@ class Remaps:
         odata = " and ".join((f"PartitionKey eq {quoted(run_id)}", *conditions))
         return self._table.query(odata, select=select, page=page)
 
+    def remove(self, run_id: RunId) -> None:
+        """Remove all that is kept of a run here."""
+        self._table.empty(run_id)
+
 
 def _row_of(run_id: RunId, finding: Finding, state_of: Callable[[Finding], RemapState]) -> dict[str, Value]:
     try:

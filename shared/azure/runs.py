@@ -56,7 +56,7 @@ class Runs:
 
     def get(self, run_id: RunId) -> Versioned[Run]:
         """Raises ``NotFound``."""
-        found = self._find(run_id)
+        found = self.find(run_id)
         if found is None:
             raise NotFound(f"There is no run {run_id[:60]}. Check the id; old runs are removed after a while.")
         return found
@@ -118,12 +118,28 @@ class Runs:
         pointer = self._table.get(_ACTIVE_PARTITION, run_id)
         if pointer is None or pointer.changed_at is None or now - pointer.changed_at < _SETTLED:
             return False
-        found = self._find(run_id)
+        found = self.find(run_id)
         if found is not None and found.value.status in ACTIVE:
             return False
         return self._table.delete(_ACTIVE_PARTITION, run_id, pointer.etag)
 
-    def _find(self, run_id: RunId) -> Versioned[Run] | None:
+    def created_before(self, before: datetime) -> Iterator[tuple[str, RunId]]:
+        """Profile and id of every run created before then, also of those whose removal or creation was cut short."""
+        of_profiles = f"PartitionKey ge {quoted(_profile_partition(''))} and PartitionKey lt {quoted('profile;')}"
+        odata = f"{of_profiles} and RowKey gt {quoted(new_run_id(before, b''))}"
+        for row in self._table.query(odata, select=["PartitionKey", "RowKey"]):
+            yield str(row.values["PartitionKey"]).removeprefix(_profile_partition("")), RunId(row.values["RowKey"])
+
+    def remove(self, read: Versioned[Run]) -> bool:
+        """Remove a run as it was ``read``; false where it has changed meanwhile. Its profile still points to it."""
+        return self._table.delete(RUN_PARTITION, read.value.id, read.etag)
+
+    def forget(self, profile: str, run_id: RunId) -> None:
+        """Take a removed run out of its profile's list: the last trace of it."""
+        self._table.delete(_profile_partition(profile), run_id)
+
+    def find(self, run_id: RunId) -> Versioned[Run] | None:
+        """The run; None where there is none."""
         if not RUN_ID.fullmatch(run_id):  # ids are ours: what does not look like one is no key either
             return None
         row = self._table.get(RUN_PARTITION, run_id)
@@ -141,7 +157,7 @@ class Runs:
         with ThreadPoolExecutor(_READERS) as readers:
             while group := list(islice(ids, max(limit, _READERS))):
                 # A pointer without its run is a run whose creation was cut short.
-                yield from (found.value for found in readers.map(self._find, group) if found is not None)
+                yield from (found.value for found in readers.map(self.find, group) if found is not None)
 
 
 def _pointer(partition: str, run_id: RunId) -> dict[str, str | int | bool | float]:

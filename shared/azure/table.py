@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any, Generic, Literal, TypeVar
 
 from azure.core import MatchConditions
@@ -19,7 +20,9 @@ from azure.core.exceptions import AzureError, ResourceExistsError, ResourceModif
 from azure.data.tables import TableClient, TableEntity, TableErrorCode, UpdateMode
 
 from shared.azure.failures import storage_failures
+from shared.azure.in_parallel import in_parallel
 from shared.azure.limits import TRANSACTION_ROWS, Value, checked, quoted
+from shared.azure.row_version import UPGRADES, VERSION, Upgrade, WrittenByNewer, stamped, upgraded
 from shared.azure.transaction import Operation, TransactionRefused, Verb, transact
 from shared.errors import StorageError
 
@@ -42,12 +45,22 @@ class Row:
 
 
 class Table:
-    """``account`` is the service's host, for sentences; ``options`` go with every call (time-outs, retries)."""
+    """``account`` is the service's host, for sentences; ``options`` go with every call (time-outs, retries).
 
-    def __init__(self, client: TableClient, account: str, options: Mapping[str, Any] | None = None) -> None:
+    A row that is written whole gets today's version, and one that is read is as ``upgrades`` lead it there.
+    """
+
+    def __init__(
+        self,
+        client: TableClient,
+        account: str,
+        options: Mapping[str, Any] | None = None,
+        upgrades: Sequence[Upgrade] | None = None,
+    ) -> None:
         self._client = client
         self.account = account
         self._options = dict(options or {})
+        self._upgrades = UPGRADES.get(client.table_name, ()) if upgrades is None else upgrades
         self._lock = threading.Lock()
         self._created = False
 
@@ -66,7 +79,7 @@ class Table:
     def get(self, partition: str, row: str) -> Row | None:
         with self._doing("read"):
             try:
-                return _row(self._ready().get_entity(partition, row, **self._options))
+                return self._row(self._ready().get_entity(partition, row, **self._options))
             except ResourceNotFoundError as error:
                 if _code(error) == TableErrorCode.TABLE_NOT_FOUND:
                     raise
@@ -108,12 +121,12 @@ class Table:
             found = self._ready().query_entities(
                 odata,
                 # a service may leave the etag out of a list; the SDK then makes it from the time stamp
-                select=[*select, "Timestamp"] if select else None,
+                select=[*select, VERSION, "Timestamp"] if select else None,
                 results_per_page=max(1, min(page, 1000)),
                 **self._options,
             )
             for entity in found:
-                yield _row(entity)
+                yield self._row(entity)
 
     def rows_of(self, partition: str, keys: Collection[str], *, select: Sequence[str] | None = None) -> Iterator[Row]:
         """The rows of a partition that have one of ``keys``, read in pages from the first to the last of these."""
@@ -130,7 +143,7 @@ class Table:
 
     def put_all(self, rows: Sequence[Mapping[str, Value]]) -> None:
         """Insert or replace ``rows`` of one partition, all or none. They fit one transaction and were ``checked``."""
-        self._transact([Operation(Verb.REPLACE, row) for row in rows], "write to")
+        self._transact([Operation(Verb.REPLACE, stamped(row, self._upgrades)) for row in rows], "write to")
 
     def replace_all(self, rows: Sequence[tuple[Mapping[str, Value], str | None]]) -> list[str] | None:
         """Write ``checked`` rows of one partition, all or none: each in place of the one with the etag beside it.
@@ -159,8 +172,27 @@ class Table:
             return all([self.delete(partition, key, guards.get(key)) for key in keys])
         return True
 
+    def empty(self, partition: str) -> None:
+        """Delete every row of a partition."""
+        rows = self.query(f"PartitionKey eq {quoted(partition)}", select=["RowKey"])
+        keys = (str(row.values["RowKey"]) for row in rows)
+        groups = iter(lambda: list(islice(keys, TRANSACTION_ROWS)), [])
+        in_parallel(lambda group: self.delete_all(partition, group), groups)
+
+    def delete_where(self, odata: str) -> int:
+        """Delete the rows that ``odata`` selects, wherever they are, but those that change meanwhile; how many."""
+        found = list(self.query(odata, select=["PartitionKey", "RowKey"]))
+        keys = [(str(row.values["PartitionKey"]), str(row.values["RowKey"]), row.etag) for row in found]
+        in_parallel(lambda key: self.delete(*key), keys)
+        return len(keys)
+
     def _guarded(self, rows: Sequence[tuple[Mapping[str, Value], str | None]], verb: Verb) -> list[str] | None:
-        operations = [Operation(Verb.INSERT if etag is None else verb, row, etag) for row, etag in rows]
+        operations = [
+            Operation(verb, row, etag)
+            if verb is Verb.MERGE
+            else Operation(verb if etag is not None else Verb.INSERT, stamped(row, self._upgrades), etag)
+            for row, etag in rows
+        ]
         try:
             return [str(etag) for etag in self._transact(operations, "write to")]
         except _Refused:
@@ -194,11 +226,22 @@ class Table:
 
     def _checked(self, row: Mapping[str, Value | None]) -> dict[str, Value]:
         try:
-            return checked(row)
+            return checked(stamped(row, self._upgrades))
         except ValueError as error:
             raise StorageError(
                 f"A row does not fit table {self.name}: {error}.", kind="failed", system=f"Storage {self.account}"
             ) from error
+
+    def _row(self, entity: TableEntity) -> Row:
+        try:
+            values = upgraded(entity, self._upgrades)
+        except WrittenByNewer as error:
+            raise StorageError(
+                f"Table {self.name} was written by a newer version of Realign: {error}. Deploy that version again.",
+                kind="malformed",
+                system=f"Storage {self.account}",
+            ) from error
+        return Row(values, str(entity.metadata["etag"]), entity.metadata.get("timestamp"))
 
     @contextmanager
     def _doing(self, what: str) -> Iterator[None]:
@@ -221,7 +264,3 @@ def _code(error: AzureError) -> object:
 
 def _etag(metadata: Mapping[str, Any]) -> str:
     return str(metadata["etag"])
-
-
-def _row(entity: TableEntity) -> Row:
-    return Row(entity, str(entity.metadata["etag"]), entity.metadata.get("timestamp"))

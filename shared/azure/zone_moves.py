@@ -60,6 +60,10 @@ class ZoneMoves:
         rows = self._table.query(f"PartitionKey eq {quoted(_partition(run_id))}")
         return [row_to_zone_move(row.values) for row in rows]
 
+    def remove(self, run_id: RunId) -> None:
+        """Remove all that is kept of a run here."""
+        self._table.empty(_partition(run_id))
+
 
 def _partition(run_id: RunId) -> str:
     return f"zone:{run_id}"

@@ -145,3 +145,14 @@ def test_proxies_are_kept_as_they_are_named_and_show_in_no_repr() -> None:
 
 def test_a_managed_identity_gets_no_proxy() -> None:
     assert load({**ON_AZURE, "HTTP_PROXY": "http://proxy:1"}).identity.trust.variables == {}
+
+
+def test_runs_are_kept_for_ninety_days_or_as_many_as_the_setting_says() -> None:
+    assert load(ON_AZURE).retention.days == 90
+    assert load({**ON_AZURE, "REALIGN_RETENTION_DAYS": " 1 "}).retention.days == 1
+    assert load({**ON_AZURE, "REALIGN_RETENTION_DAYS": "3650"}).retention.days == 3650
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "90 days", "3651", "1.5", "99999", "٩"])
+def test_days_that_are_no_number_of_days_are_refused(text: str) -> None:
+    assert "from 1 to 3650" in problems_of({**ON_AZURE, "REALIGN_RETENTION_DAYS": text})

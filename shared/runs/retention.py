@@ -1,0 +1,77 @@
+"""Removes what is older than the customer wants to keep: runs with all that belongs to them, and what has expired.
+
+The run's own row goes first, guarded by its etag: a run that somebody goes on with in this moment stays whole. Its
+place in the profile's list goes last, so that a removal that was cut short is taken up again the next time.
+
+What a run moved machines away from stays for good: no later plan may go back there.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from time import monotonic
+
+from shared.azure.runs import ACTIVE
+from shared.errors import RealignError
+from shared.model.run import Run, RunId
+from shared.runs.resources import Resources
+
+LONGEST = 540.0  # seconds: below the ten minutes that a step may work at a time
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """How many runs were removed, and how many could not be; ``whole`` is False where the time did not suffice."""
+
+    runs: int
+    failed: int
+    expired: int
+    whole: bool
+
+
+def remove_old(resources: Resources, longest: float = LONGEST) -> Removed:
+    """Remove the runs that rest and last changed before the days of ``REALIGN_RETENTION_DAYS``, within ``longest`` s.
+
+    Raises ``StorageError`` where the account fails altogether; a run that cannot be removed keeps no other.
+    """
+    now, ends = resources.now(), monotonic() + longest
+    before = now - timedelta(days=resources.settings.retention.days)
+    runs = failed = 0
+    whole = True
+    for profile, run_id in resources.runs.created_before(before):
+        if monotonic() > ends:
+            whole = False
+            break
+        try:
+            runs += _remove(resources, profile, run_id, before)
+        except RealignError as error:
+            failed += 1
+            log.error("run not removed run=%s: %s", run_id, error)
+    expired = sum(kept.remove_expired(now) for kept in (resources.idempotency, resources.refusals, resources.holds))
+    log.info("retention before=%s runs=%s failed=%s expired=%s", before.isoformat(), runs, failed, expired)
+    if not whole:
+        log.warning("retention had no time for all old runs; it goes on with its next start")
+    return Removed(runs, failed, expired, whole)
+
+
+def _remove(resources: Resources, profile: str, run_id: RunId, before: datetime) -> bool:
+    found = resources.runs.find(run_id)
+    site_id = None
+    if found is not None:
+        run = found.value
+        site_id = run.site_id
+        if run.status in ACTIVE or _last_change(run) >= before or not resources.runs.remove(found):
+            return False
+    resources.batches.remove(site_id, run_id)
+    for kept in (resources.remaps, resources.inputs, resources.events, resources.zone_moves, resources.notices):
+        kept.remove(run_id)
+    resources.runs.forget(profile, run_id)
+    return True
+
+
+def _last_change(run: Run) -> datetime:
+    return max(at for at in (run.created_at, run.ended_at, run.updated_at) if at is not None)
