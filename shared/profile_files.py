@@ -1,4 +1,4 @@
-"""Reads the profiles folder: one JSON file a profile.
+"""Reads profiles: one JSON file each, in a folder or wherever their texts come from.
 
 A file with errors disables that profile alone; each error names the file, the field and the remedy.
 """
@@ -6,6 +6,7 @@ A file with errors disables that profile alone; each error names the file, the f
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from shared.validation import explain
 
 @dataclass(frozen=True, slots=True)
 class ProfileFile:
-    """A file of the profiles folder: a profile, or the errors that disable it.
+    """A profile's file: a profile, or the errors that disable it.
 
     ``named`` is False where the file says no usable name, and ``name`` is that of the file.
     """
@@ -33,12 +34,16 @@ class ProfileFile:
 def read_profiles(folder: Path) -> dict[str, ProfileFile]:
     """All profiles of a folder by name, broken ones included.
 
-    A folder that is not there is an empty one. Two files with one name are both disabled: which is meant is not known.
+    A folder that is not there is an empty one.
     """
+    return by_name(_read_file(path) for path in (sorted(folder.glob("*.json")) if folder.is_dir() else ()))
+
+
+def by_name(entries: Iterable[ProfileFile]) -> dict[str, ProfileFile]:
+    """Files by the profiles' names. Two with one name are both disabled: which is meant is not known."""
     found: dict[str, list[ProfileFile]] = {}
     nameless: list[ProfileFile] = []
-    for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
-        entry = _read_file(path)
+    for entry in entries:
         if entry.named:
             found.setdefault(entry.name, []).append(entry)
         else:
@@ -58,13 +63,18 @@ def _clash(name: str, entries: list[ProfileFile]) -> ProfileFile:
 
 def _read_file(path: Path) -> ProfileFile:
     try:
-        return parse_profile(path.read_text(encoding="utf-8-sig"), file=path.name)
-    except (OSError, UnicodeDecodeError) as error:
-        if isinstance(error, OSError):
-            text = f"cannot be read: {error.strerror}. Replace the file."
-        else:
-            text = "is not UTF-8 text. Save it as UTF-8."
-        return ProfileFile(path.stem, path.name, None, (f"{path.name}: {text}",), named=False)
+        content = path.read_bytes()
+    except OSError as error:
+        return unusable(path.name, f"cannot be read: {error.strerror}. Replace the file.")
+    return decode_profile(content, file=path.name)
+
+
+def decode_profile(content: bytes, *, file: str) -> ProfileFile:
+    """One profile from a file's content. Never raises for bad content."""
+    try:
+        return parse_profile(content.decode("utf-8-sig"), file=file)
+    except UnicodeDecodeError:
+        return unusable(file, "is not UTF-8 text. Save it as UTF-8.")
 
 
 def parse_profile(text: str, *, file: str) -> ProfileFile:
@@ -74,13 +84,15 @@ def parse_profile(text: str, *, file: str) -> ProfileFile:
         # through JSON, so that lists are accepted as tuples although the model is strict
         again = json.dumps(document)
     except json.JSONDecodeError as error:
-        return _broken(file, f"line {error.lineno}, column {error.colno}: is not JSON: {error.msg}. Correct the text.")
+        return unusable(file, f"line {error.lineno}, column {error.colno}: is not JSON: {error.msg}. Correct the text.")
     except _Repeated as error:
-        return _broken(file, f"{error}: stands twice in one object. Remove one of the two.")
+        return unusable(file, f"{error}: stands twice in one object. Remove one of the two.")
     except (ValueError, RecursionError):
-        return _broken(file, "is not JSON that can be read: it is nested too deeply, or has a number that is too long.")
+        return unusable(
+            file, "is not JSON that can be read: it is nested too deeply, or has a number that is too long."
+        )
     if not isinstance(document, dict):
-        return _broken(file, "is not a JSON object. Start it with '{'.")
+        return unusable(file, "is not a JSON object. Start it with '{'.")
     name = document.get("name")
     named = isinstance(name, str) and PROFILE_NAME.fullmatch(name) is not None
     known = str(name) if named else _stem(file)
@@ -95,7 +107,8 @@ def _stem(file: str) -> str:
     return file.removesuffix(".json")
 
 
-def _broken(file: str, sentence: str) -> ProfileFile:
+def unusable(file: str, sentence: str) -> ProfileFile:
+    """A file that tells no profile; ``sentence`` says why, and what to do."""
     return ProfileFile(_stem(file), file, None, (f"{file}: {sentence}",), named=False)
 
 

@@ -69,7 +69,10 @@ class VaultSettings:
 
 @dataclass(frozen=True, slots=True)
 class ProfileSettings:
-    folder: str
+    """A folder, or the URL of a blob container; the other one is empty."""
+
+    folder: str = ""
+    container: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         storage=_storage(environ, problems),
         identity=_identity(environ, trust, problems),
         vault=_vault(environ, problems),
-        profiles=ProfileSettings(_text(environ, "REALIGN_PROFILES") or "profiles"),
+        profiles=_profiles(environ, problems),
         auth=AuthSettings((_text(environ, "WEBSITE_AUTH_ENABLED") or "").lower() in {"true", "1"}),
         trust=trust,
         notify=_notify(environ, problems),
@@ -281,6 +284,19 @@ def _notify(environ: Mapping[str, str], problems: list[str]) -> NotifySettings:
         )
     name = _text(environ, "WEBSITE_HOSTNAME")
     return NotifySettings(hosts, f"https://{name}" if name is not None else "")
+
+
+def _profiles(environ: Mapping[str, str], problems: list[str]) -> ProfileSettings:
+    place = _text(environ, "REALIGN_PROFILES") or "profiles"
+    if not re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*://", place):
+        return ProfileSettings(folder=place)
+    # a signature in the URL would be a secret in an app setting, and it would end some day
+    if not re.fullmatch(r"https?://[^/?#@]+(/[a-z0-9]+)?/[a-z0-9](-?[a-z0-9]){2,62}/?", place):
+        problems.append(
+            "REALIGN_PROFILES is neither a folder nor the URL of a blob container: write it as "
+            "https://account.blob.core.windows.net/profiles, without a signature."
+        )
+    return ProfileSettings(container=place.rstrip("/"))
 
 
 def _retention(environ: Mapping[str, str], problems: list[str]) -> RetentionSettings:

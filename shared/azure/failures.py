@@ -20,7 +20,7 @@ from azure.core.exceptions import (
 from shared.errors import StorageError
 
 _LONGEST_REASON = 300
-_ROLES = "Storage Table Data Contributor and Storage Queue Data Contributor"
+_ROLES = "the roles Storage Table Data Contributor and Storage Queue Data Contributor"
 
 
 def network_kind(error: AzureError) -> str:
@@ -33,19 +33,22 @@ def network_kind(error: AzureError) -> str:
 
 
 @contextmanager
-def storage_failures(account: str, doing: str) -> Iterator[None]:
-    """Turn what the SDK raises inside into a ``StorageError``. ``doing`` completes "while it …"."""
+def storage_failures(account: str, doing: str, roles: str = _ROLES) -> Iterator[None]:
+    """Turn what the SDK raises inside into a ``StorageError``. ``doing`` completes "while it …".
+
+    ``roles`` are those that it takes, for whoever lacks them.
+    """
     try:
         yield
     except AzureError as error:
-        raise storage_error(account, doing, error) from error
+        raise storage_error(account, doing, error, roles) from error
 
 
-def storage_error(account: str, doing: str, error: AzureError) -> StorageError:
+def storage_error(account: str, doing: str, error: AzureError, roles: str = _ROLES) -> StorageError:
     """The ``StorageError`` for ``error``; ``account`` is the service's host."""
     system = f"Storage {account}"
     if isinstance(error, HttpResponseError) and error.status_code is not None:
-        return _answered(system, doing, error)
+        return _answered(system, doing, error, roles)
     if isinstance(error, ClientAuthenticationError):
         reason = str(error.message)[:_LONGEST_REASON]
         return StorageError(f"{system} could not be asked to {doing}. {reason}", kind="sign-in", system=system)
@@ -67,14 +70,14 @@ def storage_error(account: str, doing: str, error: AzureError) -> StorageError:
     )
 
 
-def _answered(system: str, doing: str, error: HttpResponseError) -> StorageError:
+def _answered(system: str, doing: str, error: HttpResponseError, roles: str) -> StorageError:
     status = error.status_code or 0
     raw_code = getattr(error, "error_code", None)
     code = str(getattr(raw_code, "value", raw_code) or "no error code")
     said = f"(HTTP {status}, {code})"
     if status in {401, 403}:
         return StorageError(
-            f"{system} refuses to {doing} {said}. Give the app's identity the roles {_ROLES} on the account, and check "
+            f"{system} refuses to {doing} {said}. Give the app's identity {roles} on the account, and check "
             "that the account's firewall lets the app in; a new role can take minutes to work.",
             kind="forbidden",
             system=system,

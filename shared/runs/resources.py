@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from shared.azure.batches import Batches
 from shared.azure.departed import Departed
@@ -40,6 +41,9 @@ from shared.runs.reading.listings import Listings
 from shared.settings import load
 from shared.transport import trust_anchors
 
+if TYPE_CHECKING:
+    from shared.azure.profile_blobs import ProfileBlobs
+
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
@@ -64,6 +68,15 @@ class Resources:
         needs_identity = self.settings.storage.connection_string is None
         identity = credential(self.settings.identity) if needs_identity else None
         return Storage(self.settings.storage, identity, trust=self.settings.trust)
+
+    @cached_property
+    def _profile_blobs(self) -> ProfileBlobs:
+        from shared.azure.profile_blobs import ProfileBlobs  # its SDK is for those who keep their profiles there
+
+        settings = self.settings
+        return ProfileBlobs(
+            settings.profiles.container, settings.storage, lambda: credential(settings.identity), trust=settings.trust
+        )
 
     @cached_property
     def vault(self) -> Vault:
@@ -134,7 +147,7 @@ class Resources:
     def close(self) -> None:
         """Close the connections that were opened. The app keeps its resources as long as its process lives."""
         opened = vars(self)
-        for name in ("_storage", "vault"):
+        for name in ("_storage", "_profile_blobs", "vault"):
             if name in opened:
                 opened[name].close()
 
@@ -143,8 +156,12 @@ class Resources:
         self._storage.ping()
 
     def profiles(self) -> dict[str, ProfileFile]:
-        """All profiles by name, broken ones included; read anew, so that an edited file counts at once."""
-        return read_profiles(Path(self.settings.profiles.folder))
+        """All profiles by name, broken ones included; read anew, so that an edited file counts at once.
+
+        Raises ``StorageError`` where they are in a blob container that cannot be read.
+        """
+        place = self.settings.profiles
+        return self._profile_blobs.read() if place.container else read_profiles(Path(place.folder))
 
     def profile_file(self, name: str) -> ProfileFile:
         """Raises ``NotFound``."""

@@ -33,6 +33,7 @@ def imported() -> set[str]:
         "azure.core",
         "azure.data.tables",
         "azure.storage.queue",
+        "azure.storage.blob",
         "azure.keyvault",
         "shared.profile",
         "shared.runs.resources",

@@ -156,3 +156,27 @@ def test_runs_are_kept_for_ninety_days_or_as_many_as_the_setting_says() -> None:
 @pytest.mark.parametrize("text", ["0", "-1", "90 days", "3651", "1.5", "99999", "٩"])
 def test_days_that_are_no_number_of_days_are_refused(text: str) -> None:
     assert "from 1 to 3650" in problems_of({**ON_AZURE, "REALIGN_RETENTION_DAYS": text})
+
+
+@pytest.mark.parametrize(
+    "place", ["https://acme.blob.core.windows.net/profiles", "http://127.0.0.1:10000/devstoreaccount1/profiles"]
+)
+def test_profiles_may_be_in_a_blob_container(place: str) -> None:
+    profiles = load({**ON_AZURE, "REALIGN_PROFILES": f"{place}/"}).profiles
+    assert (profiles.container, profiles.folder) == (place, "")
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "https://acme.blob.core.windows.net/profiles?sv=2025&sig=secret",
+        "https://user:secret@acme.blob.core.windows.net/profiles",
+        "https://acme.blob.core.windows.net",
+        "https://acme.blob.core.windows.net/a/b/c",
+        "ftp://acme.example/profiles",
+    ],
+)
+def test_a_url_that_is_no_container_is_refused_without_what_it_says(place: str) -> None:
+    told = problems_of({**ON_AZURE, "REALIGN_PROFILES": place})
+    assert "REALIGN_PROFILES is neither a folder nor the URL of a blob container" in told
+    assert "secret" not in told
