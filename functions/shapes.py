@@ -16,8 +16,8 @@ from shared.azure.holds import Hold
 from shared.model.citrix import Hosting
 from shared.model.run import Event, Run
 from shared.profile_files import ProfileFile
-from shared.runs.health import Health
 from shared.runs.places import place_of_run
+from shared.runs.probing.check import Health
 
 if TYPE_CHECKING:
     from functions.contract import answers
@@ -154,6 +154,15 @@ def health_shape(health: Health) -> answers.Health:
                 "state": "ready" if check.ready else "failed",
                 "latencyMs": check.latency_ms,
                 "remedy": check.remedy,
+                "stages": [
+                    {
+                        "name": stage.name,
+                        "state": "passed" if stage.passed else "failed",
+                        "latencyMs": stage.latency_ms,
+                        "detail": stage.detail or None,
+                    }
+                    for stage in check.stages
+                ],
             }
             for check in health.checks
         ],

@@ -235,14 +235,24 @@ class ProfileFiles(TypedDict):
     cursor: None
 
 
-class HealthCheck(TypedDict):
-    """One dependency; ``remedy`` says what to do where it is not ready."""
+class HealthStage(TypedDict):
+    """A part of the way to a dependency, such as name, tcp, tls, hop, sign-in or rights."""
 
     name: str
-    kind: Annotated[str, Field(description="storage, vault, profile, site, cluster or relay.")]
+    state: Literal["passed", "failed"]
+    latencyMs: Count
+    detail: str | None
+
+
+class HealthCheck(TypedDict):
+    """One dependency; ``remedy`` says what to do where it is not ready. ``stages`` end with the one that failed."""
+
+    name: str
+    kind: Annotated[str, Field(description="host, storage, vault, profiles, profile, site, cluster, relay or webhook.")]
     state: Literal["ready", "failed"]
     latencyMs: Count
     remedy: str | None
+    stages: list[HealthStage]
 
 
 class Health(TypedDict):

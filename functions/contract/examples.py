@@ -25,9 +25,9 @@ from shared.model.notice import NoticeEvent
 from shared.model.nutanix import PowerState, VmUuid
 from shared.model.run import ClusterSummary, Event, Limits, Mode, RemapState, Run, RunId, RunStatus, Step
 from shared.profile_files import parse_profile
-from shared.runs.health import Check
-from shared.runs.health import Health as Dependencies
 from shared.runs.notifying.message import message
+from shared.runs.probing.check import Check, Stage
+from shared.runs.probing.check import Health as Dependencies
 
 _AT = datetime(2026, 11, 22, 6, 10, tzinfo=UTC)
 _PLANNED = _AT + timedelta(seconds=9)
@@ -107,8 +107,15 @@ _HOLD = Hold(_AT + timedelta(hours=48), "olive@corp.example", _AT, "migration we
 _EVENT = Event(_PLANNED, "realign", "planned", "50 machines in scope, 38 remaps, 0 machines out of scope.")
 _HEALTH = Dependencies(
     (
-        Check("storage", "storage", ready=True, latency_ms=8),
-        Check("emea-vdi/paris", "cluster", ready=False, latency_ms=5_004, remedy="Check that it is up, and its name."),
+        Check("storage", "storage", True, 8, None, (Stage("rights", True, 8, "a row written and deleted"),)),
+        Check(
+            "emea-vdi/paris",
+            "cluster",
+            False,
+            5_009,
+            "prism-par.corp.example does not accept a connection at port 9440 within 5 s. A firewall may be between.",
+            (Stage("secret", True, 4), Stage("name", True, 1, "10.1.2.3"), Stage("tcp", False, 5_004)),
+        ),
     )
 )
 

@@ -6,13 +6,17 @@ Tables and queues are created at first use, once a process. One ``Storage`` serv
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 from azure.core.credentials import TokenCredential
+from azure.core.exceptions import ResourceNotFoundError
 from azure.data.tables import TableClient
 from azure.storage.queue import QueueClient, TextBase64EncodePolicy
 
+from shared.azure.failures import storage_failures
 from shared.azure.table import Table
 from shared.azure.transport import open_transport
 from shared.errors import StorageError, Upstream
@@ -75,9 +79,21 @@ class Storage:
         client = self._queues[name]
         return client, urlsplit(client.url).netloc
 
-    def ping(self) -> None:
-        """One small read of a table. Raises ``StorageError`` when the account cannot be used."""
-        self.table("runs").get("ping", "ping")
+    @property
+    def origin(self) -> str:
+        """Where the account's tables are, ``https://host``."""
+        return self.table("runs").origin
+
+    def probe(self) -> datetime:
+        """A row written and deleted, a queue looked at: the service's time, in UTC, to the second.
+
+        Raises ``StorageError`` when the account cannot be used.
+        """
+        at = self.table("locks").probe()
+        client, account = self.queue(WORK_QUEUE)
+        with storage_failures(account, f"look at queue {WORK_QUEUE}"), suppress(ResourceNotFoundError):
+            client.get_queue_properties()  # nobody has sent anything yet where there is none
+        return at
 
     def close(self) -> None:
         self._session.close()

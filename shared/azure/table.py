@@ -8,12 +8,14 @@ first attempt: callers compare contents before they believe it (contract ``azure
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from typing import Any, Generic, Literal, TypeVar
+from urllib.parse import urlsplit
 
 from azure.core import MatchConditions
 from azure.core.exceptions import AzureError, ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
@@ -67,6 +69,21 @@ class Table:
     @property
     def name(self) -> str:
         return self._client.table_name
+
+    @property
+    def origin(self) -> str:
+        """Where the service is, ``https://host``."""
+        parts = urlsplit(self._client.url)
+        return f"{parts.scheme}://{parts.netloc}"
+
+    def probe(self) -> datetime:
+        """Write a row and delete it again: the service's time, in UTC, to the second."""
+        row: dict[str, Value] = {"PartitionKey": "probe", "RowKey": uuid.uuid4().hex}
+        with self._doing("write to"):
+            written = self._ready().upsert_entity(self._checked(row), mode=UpdateMode.REPLACE, **self._options)
+        self.delete("probe", str(row["RowKey"]))
+        at: datetime = written["date"]
+        return at
 
     def insert(self, row: Mapping[str, Value | None]) -> str | None:
         """The new row's etag, or None when there is one with its keys already."""

@@ -106,6 +106,11 @@ class CitrixSite:
         found = self._items("/Machines", MACHINE_FIELDS, machine_from, vital="Hosting")
         return _distinct(found, lambda machine: machine.id)
 
+    def sample(self) -> None:
+        """Read one machine, catalog and delivery group at most: that the account may."""
+        for path in ("/Machines", "/MachineCatalogs", "/DeliveryGroups"):
+            self.endpoint.get(path, self._limits(), site_id=self._site_id(), params={"limit": 1})
+
     def catalogs(self) -> Iterator[Folder]:
         """The machine catalogs of the whole site, each once."""
         return _distinct(self._items("/MachineCatalogs", CATALOG_FIELDS, folder_from), lambda catalog: catalog.id)

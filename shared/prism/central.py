@@ -56,6 +56,9 @@ class Central:
         meant = tuple(clusters)
         return self._ask(lambda client: client.vms(meant, limits))
 
+    def sample(self, limits: Limits) -> None:
+        self._ask(lambda client: client.sample(limits))
+
     def domains(self, limits: Limits) -> Listing[ProtectionDomain]:
         return self._client.domains(limits)
 

@@ -74,6 +74,9 @@ class CentralV3:
                 found[vm.uuid, vm.cluster_uuid] = vm
         return Listing(tuple(found.values()), len(found) + len(others), total)
 
+    def sample(self, limits: Limits) -> None:
+        self._endpoint.list_by_post(f"{BASE}/vms/list", limits, {"kind": "vm", "offset": 0, "length": 1})
+
     def domains(self, limits: Limits) -> Listing[ProtectionDomain]:
         """Prism Central has recovery plans instead."""
         return Listing((), 0, 0)

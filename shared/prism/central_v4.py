@@ -98,6 +98,10 @@ class CentralV4:
             any(not read.whole for read in reads),
         )
 
+    def sample(self, limits: Limits) -> None:
+        with self._demanding_v4(limits):
+            self._versions.page(VMS, {"$page": 0, "$limit": 1}, limits)
+
     def domains(self, limits: Limits) -> Listing[ProtectionDomain]:
         """Prism Central has recovery plans instead."""
         return Listing((), 0, 0)

@@ -59,6 +59,10 @@ class PrismClient(Protocol):
         """The VMs on ``clusters``, which are what ``clusters()`` answered."""
         ...
 
+    def sample(self, limits: Limits) -> None:
+        """Read one VM at most: that the account may."""
+        ...
+
     def domains(self, limits: Limits) -> Listing[ProtectionDomain]:
         """The protection domains with their snapshot entries; empty where the API has none."""
         ...

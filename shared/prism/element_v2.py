@@ -68,6 +68,9 @@ class ElementV2:
             # Nobody documents whether a list without a length can be cut, so what is missing is asked for.
             params = {"include_vm_nic_config": "true", "offset": listed, "length": PAGE}
 
+    def sample(self, limits: Limits) -> None:
+        self._endpoint.get(f"{BASE}/vms", limits, {"offset": 0, "length": 1})
+
     def domains(self, limits: Limits) -> Listing[ProtectionDomain]:
         body = self._endpoint.get(f"{BASE}/protection_domains/", limits)
         try:

@@ -1,154 +1,92 @@
-"""Asks everything that Realign depends on whether it is ready, and says what to do where it is not."""
+"""Asks everything that Realign depends on whether it is ready, and says what to do where it is not.
+
+One probe with two fronts: ``health/ready`` and ``python -m shared.doctor``.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
-from time import monotonic
-from urllib.parse import urlsplit
 
-from urllib3.exceptions import HTTPError
-
-from shared.call_failure import network_failure
-from shared.citrix.site import CitrixSite
-from shared.errors import RealignError, Upstream, VaultError
-from shared.http import Deadline, Limits
-from shared.profile import Cluster, CvadSite, Profile, RelayRoute
-from shared.relay.probe import probe
-from shared.runs.clients.connect import citrix_hosts, prism
-from shared.runs.clients.keyring import Keyring, site_secret_names
-from shared.runs.clients.relayed import HTTPS, way_of
+from shared.errors import RealignError
+from shared.profile import Profile
+from shared.profile_files import ProfileFile
+from shared.runs.probing.check import Check, Health, Walk
+from shared.runs.probing.dependencies import Probe, ask_storage, ask_vault, probes_of
+from shared.runs.probing.machine import ask_disk, check_clock
 from shared.runs.resources import Resources
-from shared.transport import trust_anchors
 
 log = logging.getLogger(__name__)
 
-PROBE_SECONDS = 15.0
-RELAY_SECONDS = 35.0  # a relay says after 30 that a listener does not answer
 _PROBES_AT_ONCE = 16
+_NOT_ASKED = "Not asked, because storage or the vault is not ready: mend that first."
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One dependency. ``kind`` is storage, vault, profile, site, cluster or relay; ``remedy`` None where ready."""
+def check_health(resources: Resources, only: str | None = None) -> Health:
+    """Probe this machine, storage, vault, every site, cluster, relay and webhook, side by side.
 
-    name: str
-    kind: str
-    ready: bool
-    latency_ms: int
-    remedy: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """``usable`` is False only where storage or the vault fails: then Realign itself can do nothing."""
-
-    checks: tuple[Check, ...]
-
-    @property
-    def usable(self) -> bool:
-        return all(check.ready for check in self.checks if check.kind in ("storage", "vault"))
-
-    @property
-    def status(self) -> str:
-        if not self.usable:
-            return "unavailable"
-        return "ready" if all(check.ready for check in self.checks) else "degraded"
-
-
-def check_health(resources: Resources) -> Health:
-    """Probe storage, vault, every site, cluster and relay, side by side: each for 15 s at most, a relay for 35.
-
-    A credential that was refused within the last 20 minutes is not tried again.
+    Each takes 15 s at most once it is reached, a relay 35. ``only`` names the one profile to ask about. A credential
+    that was refused within the last 20 minutes is not tried again. Raises ``NotFound`` for a profile that is not there.
     """
-    files = resources.profiles()
+    files, unread = _profiles(resources, only)
     profiles = [file.profile for file in files.values() if file.profile is not None]
-    broken = [
-        Check(name, "profile", ready=False, latency_ms=0, remedy=" ".join(file.errors))
-        for name, file in files.items()
-        if file.profile is None
-    ]
     with ThreadPoolExecutor(_PROBES_AT_ONCE, thread_name_prefix="probe") as pool:
-        first = [pool.submit(_probe, "storage", "storage", resources.ping_storage)]
-        first.append(pool.submit(_probe, "key-vault", "vault", lambda: _ask_vault(resources, profiles)))
-        base = tuple(future.result() for future in first)
-        probes = [probe for profile in profiles for probe in _probes(resources, profile)]
-        if all(check.ready for check in base):
-            rest = list(pool.map(lambda probe: _probe(*probe), probes))
-        else:
-            why = "Not asked, because storage or the vault is not ready: mend that first."
-            rest = [Check(name, kind, ready=False, latency_ms=0, remedy=why) for name, kind, _ in probes]
-    return Health((*base, *broken, *rest))
+        base = tuple(pool.map(_asked, _base(resources, profiles)))
+        usable = Health(base).usable
+        rest = [each for profile in profiles for each in probes_of(resources, profile)]
+        rest.insert(0, Probe("clock", "host", partial(_ask_clock, resources=resources)))
+        answer: Callable[[Probe], Check] = _asked if usable else _left_out
+        return Health((*base, *unread, *_broken(files), *pool.map(answer, rest)))
 
 
-Probe = tuple[str, str, Callable[[], object]]
+def _profiles(resources: Resources, only: str | None) -> tuple[dict[str, ProfileFile], list[Check]]:
+    """The files to ask about; and the check of their place, where there is something to say of it."""
+    try:
+        if only is not None:
+            return {only: resources.profile_file(only)}, []
+        files = resources.profiles()
+    except RealignError as error:
+        if only is not None:
+            raise
+        return {}, [Check("profiles", "profiles", ready=False, latency_ms=0, remedy=str(error))]
+    if not files:
+        place = resources.settings.profiles.container or resources.settings.profiles.folder
+        remedy = f"There is no profile in {place}, which REALIGN_PROFILES names: put one JSON file a profile there."
+        return {}, [Check("profiles", "profiles", ready=False, latency_ms=0, remedy=remedy)]
+    return files, []
 
 
-def _probes(resources: Resources, profile: Profile) -> Iterator[Probe]:
-    yield f"{profile.name}/site", "site", partial(_ask_site, resources, profile)
-    site = profile.site
-    if isinstance(site, CvadSite):
-        for origin, route in site.relays.items():
-            name = f"{profile.name}/site/{urlsplit(origin).netloc}/relay"
-            yield name, "relay", partial(_ask_relay, resources, origin, route, site.ca)
-    for cluster in profile.clusters:
-        name = f"{profile.name}/{cluster.name}"
-        yield name, "cluster", partial(_ask_cluster, resources, cluster)
-        if cluster.relay is not None:
-            yield f"{name}/relay", "relay", partial(_ask_relay, resources, cluster.url, cluster.relay, cluster.ca)
+def _base(resources: Resources, profiles: list[Profile]) -> Iterator[Probe]:
+    yield Probe("storage", "storage", partial(ask_storage, resources=resources))
+    yield Probe("key-vault", "vault", partial(ask_vault, resources=resources, profiles=profiles))
+    yield Probe("disk", "host", ask_disk)
 
 
-def _probe(name: str, kind: str, ask: Callable[[], object]) -> Check:
-    began = monotonic()
+def _ask_clock(walk: Walk, resources: Resources) -> None:
+    with walk.stage("time") as note:
+        note(f"{check_clock(resources.now(), resources.try_storage()).total_seconds():+.0f} s")
+
+
+def _broken(files: dict[str, ProfileFile]) -> Iterator[Check]:
+    for name, file in files.items():
+        if file.profile is None:
+            yield Check(name, "profile", ready=False, latency_ms=0, remedy=" ".join(file.errors))
+
+
+def _left_out(probe: Probe) -> Check:
+    return Check(probe.name, probe.kind, ready=False, latency_ms=0, remedy=_NOT_ASKED)
+
+
+def _asked(probe: Probe) -> Check:
+    walk = Walk()
     remedy = None
     try:
-        ask()
+        probe.ask(walk)
     except RealignError as error:
         remedy = str(error)
     except (TypeError, ValueError, LookupError, AttributeError):
-        log.exception("probe not understood name=%s", name)
+        log.exception("probe not understood name=%s", probe.name)
         remedy = "It sent an answer that Realign cannot read; the app's log tells where. Report it."
-    return Check(name, kind, remedy is None, round((monotonic() - began) * 1000), remedy)
-
-
-def _ask_vault(resources: Resources, profiles: list[Profile]) -> None:
-    """One read that proves reachability and rights. That a secret is missing is the business of its site or cluster."""
-    name = profiles[0].site.credential if profiles else "realign-probe"
-    try:
-        resources.vault.secret(name)
-    except VaultError as error:
-        if error.kind not in ("missing", "malformed"):
-            raise
-
-
-def _limits() -> Limits:
-    return Limits(Deadline.after(PROBE_SECONDS), attempts=1, silence=PROBE_SECONDS)
-
-
-def _ask_site(resources: Resources, profile: Profile) -> None:
-    keyring = Keyring(resources.vault, site_secret_names(profile))
-    limits = _limits()  # for all its hosts together
-    with citrix_hosts(resources, profile, keyring, limits=lambda: limits, anew=True) as hosts:
-        hosts.run(CitrixSite.identity)
-
-
-def _ask_cluster(resources: Resources, cluster: Cluster) -> None:
-    names = {cluster.credential, *((cluster.ca,) if cluster.ca else ())}
-    with prism(resources, cluster, Keyring(resources.vault, names)) as client:
-        client.clusters(_limits())
-
-
-def _ask_relay(resources: Resources, origin: str, route: RelayRoute, ca: str | None) -> None:
-    way, parts = way_of(resources, origin, route), urlsplit(origin)
-    trust = trust_anchors(
-        Keyring(resources.vault, {ca} if ca else set()).text(ca), resources.environ, ca_name=ca or "ca"
-    )
-    try:
-        probe(way, parts.hostname or "", parts.port or HTTPS, trust, RELAY_SECONDS)
-    except (OSError, HTTPError) as error:
-        failure = network_failure(error, parts.netloc, way.place.title)
-        text = f"{failure} {failure.remedy or ''}".strip()
-        raise Upstream(text, kind=failure.kind, system=way.place.title) from error
+    return Check(probe.name, probe.kind, remedy is None, walk.latency_ms, remedy, walk.stages)

@@ -88,8 +88,8 @@ class Resources:
         return RelayToken(credential(self.settings.identity))
 
     @cached_property
-    def relay_trust(self) -> ssl.SSLContext:
-        """What a relay's own certificate is trusted by: a public authority, or the one that the app's setting names."""
+    def public_trust(self) -> ssl.SSLContext:
+        """What the services of Azure are trusted by: a public authority, or the one that the app's setting names."""
         return trust_anchors(None, self.environ)
 
     @cached_property
@@ -151,9 +151,13 @@ class Resources:
             if name in opened:
                 opened[name].close()
 
-    def ping_storage(self) -> None:
-        """Raises ``StorageError`` when the account cannot be used."""
-        self._storage.ping()
+    def storage_origin(self) -> str:
+        """Where the account's tables are, ``https://host``."""
+        return self._storage.origin
+
+    def try_storage(self) -> datetime:
+        """Use the account as a run does; its time, in UTC. Raises ``StorageError`` when that cannot be."""
+        return self._storage.probe()
 
     def profiles(self) -> dict[str, ProfileFile]:
         """All profiles by name, broken ones included; read anew, so that an edited file counts at once.

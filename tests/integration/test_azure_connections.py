@@ -116,7 +116,7 @@ def use_all(environ: dict[str, str]) -> None:
     resources = Resources(environ)
     with closing(resources._storage), closing(resources.vault):
         with pytest.raises(StorageError, match="HTTP 403"):
-            resources.ping_storage()
+            resources.try_storage()
         with pytest.raises(StorageError, match="HTTP 403"):
             resources.queue.send(RunId("r"), WorkStep.PLAN)
         with pytest.raises(VaultError, match="HTTP 403"):

@@ -25,8 +25,9 @@ from shared.profile import Profile
 from shared.runs.access import Caller, Role
 from shared.runs.clients.connect import citrix_hosts
 from shared.runs.clients.keyring import Keyring, secret_names
-from shared.runs.health import Check, check_health
+from shared.runs.health import check_health
 from shared.runs.plan import plan_run
+from shared.runs.probing.check import Check
 from shared.runs.request import RunRequest
 from shared.runs.resources import Resources
 from shared.runs.start import start_run

@@ -289,7 +289,7 @@ def test_a_ca_that_only_the_process_names_is_not_trusted(
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     storage = Storage(load_storage(by_uris(tls_account, environ)), credential_from(environ))
     with pytest.raises(StorageError, match="not trusted") as caught:
-        storage.ping()
+        storage.probe()
     assert caught.value.kind == "tls"
     storage.close()
 
@@ -301,7 +301,7 @@ def test_an_identity_without_token_is_a_storage_error_that_names_it(
     found = credential_from({**environ, "IDENTITY_HEADER": "wrong"})
     storage = Storage(load_storage(by_uris(tls_account, environ)), found, trust=trusting(authority))
     with pytest.raises(StorageError, match="managed identity got no token") as caught:
-        storage.ping()
+        storage.probe()
     assert caught.value.kind == "sign-in"
     storage.close()
 

@@ -30,7 +30,8 @@ from shared.relay.transport import RelayTransport
 from shared.runs.clients.connect import prism
 from shared.runs.clients.keyring import Keyring, secret_names
 from shared.runs.clients.relayed import lead_through
-from shared.runs.health import Check, check_health
+from shared.runs.health import check_health
+from shared.runs.probing.check import Check
 from shared.runs.resources import Resources
 from tests.integration.batches import until
 from tests.integration.tunnel import Tunnel
@@ -350,8 +351,8 @@ def test_text_in_the_middle_of_an_answer_is_named_as_its_cause(hcm: Site) -> Non
 def test_a_host_that_begins_tls_and_says_no_more_costs_health_no_other_check(
     hcm: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.runs.health.RELAY_SECONDS", 1.0)
-    monkeypatch.setattr("shared.runs.health.PROBE_SECONDS", 2.0)
+    monkeypatch.setattr("shared.runs.probing.dependencies.RELAY_SECONDS", 1.0)
+    monkeypatch.setattr("shared.runs.probing.dependencies.PROBE_SECONDS", 2.0)
     with half_of_a_handshake() as port:
         hcm.hybrid().names.lead_to(port)
         checks = {check.name: check for check in check_health(hcm.resources).checks}

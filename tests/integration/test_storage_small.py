@@ -44,7 +44,7 @@ def run_id() -> RunId:
 def test_every_table_is_there_once_it_is_used(storage: Storage) -> None:
     for name in TABLES:
         assert storage.table(name).get("nobody", "nothing") is None
-    storage.ping()
+    storage.probe()
 
 
 def test_a_row_that_azure_would_refuse_is_refused_before_it_is_sent(storage: Storage) -> None:

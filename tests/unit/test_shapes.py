@@ -27,7 +27,7 @@ from shared.model.finding import Confidence, Evidence, FindingKind, Guard
 from shared.model.nutanix import PowerState, VmUuid
 from shared.model.run import ClusterSummary, Event, Limits, Mode, RemapState, Run, RunId, RunStatus, Step
 from shared.profile_files import parse_profile
-from shared.runs.health import Check, Health
+from shared.runs.probing.check import Check, Health, Stage
 from tests.unit.profiles import SMALLEST
 
 AT = datetime(2026, 11, 22, 3, 0, 0, 123456, tzinfo=UTC)
@@ -221,14 +221,27 @@ def test_a_broken_profile_shows_its_errors_and_nothing_of_its_text() -> None:
     assert "s3cr3t" not in json.dumps(shape)
 
 
+WALKED = (Stage("name", True, 1, "10.1.2.3"), Stage("tcp", False, 8))
+
+
 def test_health() -> None:
     ready = Check("storage", "storage", ready=True, latency_ms=7)
-    failed = Check("emea/paris", "cluster", ready=False, latency_ms=9, remedy="Check it.")
+    failed = Check("emea/paris", "cluster", ready=False, latency_ms=9, remedy="Check it.", stages=WALKED)
     assert health_shape(Health((ready, failed))) == {
         "status": "degraded",
         "checks": [
-            {"name": "storage", "kind": "storage", "state": "ready", "latencyMs": 7, "remedy": None},
-            {"name": "emea/paris", "kind": "cluster", "state": "failed", "latencyMs": 9, "remedy": "Check it."},
+            {"name": "storage", "kind": "storage", "state": "ready", "latencyMs": 7, "remedy": None, "stages": []},
+            {
+                "name": "emea/paris",
+                "kind": "cluster",
+                "state": "failed",
+                "latencyMs": 9,
+                "remedy": "Check it.",
+                "stages": [
+                    {"name": "name", "state": "passed", "latencyMs": 1, "detail": "10.1.2.3"},
+                    {"name": "tcp", "state": "failed", "latencyMs": 8, "detail": None},
+                ],
+            },
         ],
     }
 

@@ -58,6 +58,13 @@ def _client(cluster: Cluster, session: requests.Session, credential: PrismCreden
     return kinds[cluster.api](session, cluster.url, credential, cluster=cluster.name, prism_clusters=narrowed)
 
 
+def origins_of(site: DaasSite | CvadSite) -> tuple[str, ...]:
+    """Where the site answers: one place in the cloud, each Delivery Controller on premises."""
+    if isinstance(site, CvadSite):
+        return site.origins
+    return (site.base_url or f"https://{cloud_host(site.region or '')}",)
+
+
 @contextmanager
 def citrix_hosts(
     resources: Resources,
@@ -136,7 +143,7 @@ class _Way:
 
 def _cloud(site: DaasSite, secret: Secret) -> _Way:
     credential = parse_cloud_secret(secret.value, name=secret.name)
-    origin = site.base_url or f"https://{cloud_host(site.region or '')}"
+    (origin,) = origins_of(site)
     # a client may serve several customers, and a wrong customer id must not hold off the right one
     place = f"{urlsplit(origin).netloc}/{site.customer_id}"
     return _Way(

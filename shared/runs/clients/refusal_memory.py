@@ -91,6 +91,10 @@ class CarefulPrism:
         with self._remembering():
             return self._client.vms(clusters, limits)
 
+    def sample(self, limits: Limits) -> None:
+        with self._remembering():
+            self._client.sample(limits)
+
     def domains(self, limits: Limits) -> Listing[ProtectionDomain]:
         with self._remembering():
             return self._client.domains(limits)

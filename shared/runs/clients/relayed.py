@@ -26,4 +26,4 @@ def way_of(resources: Resources, origin: str, route: RelayRoute) -> Way:
     """How a tunnel to ``origin`` is opened. Raises ``Upstream`` where the certificates to trust cannot be read."""
     place = HybridConnection.of(route, urlsplit(origin).port or HTTPS)
     proxy = Proxies.of(resources.environ).for_url(f"https://{place.namespace}").get("https")
-    return Way(place, resources.relay_token, resources.relay_trust, proxy)
+    return Way(place, resources.relay_token, resources.public_trust, proxy)
