@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +32,32 @@ def take(req: func.HttpRequest) -> func.HttpResponse:
 """
 
 
+IMPORT = """
+import importlib, json, sys
+sys.path.insert(0, sys.argv[1])
+missing = {}
+for name in json.load(sys.stdin):
+    try:
+        importlib.import_module(name)
+    except ImportError as error:
+        missing[name] = str(error)
+print(json.dumps(missing))
+"""
+
+
+def imported_by(app: Path) -> set[str]:
+    """The modules that the app's code names in imports, wherever these stand: many come at their first use only."""
+    names: set[str] = set()
+    for path in app.rglob("*.py"):
+        names.add(".".join(path.relative_to(app).with_suffix("").parts).removesuffix(".__init__"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names.add(node.module)
+    return names
+
+
 @pytest.fixture(scope="module")
 def sandbox(azurite: Azurite) -> Iterator[Sandbox]:
     with Sandbox(load("planned-migration"), azurite=azurite) as running:
@@ -42,6 +71,20 @@ def api(sandbox: Sandbox, unpacked: Path, app_alone: tuple[str, ...]) -> Iterato
         Api(host.url, sandbox.function_key) as client,
     ):
         yield client
+
+
+def test_everything_that_the_package_imports_is_in_it_or_required(unpacked: Path, app_alone: tuple[str, ...]) -> None:
+    names = imported_by(unpacked)
+    assert {"function_app", "shared.relay.tunnels", "websockets.asyncio.client"} <= names
+    done = subprocess.run(
+        [app_alone[0], "-I", "-c", IMPORT, unpacked],
+        input=json.dumps(sorted(names)),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.stdout.strip(), done.returncode) == ("{}", 0), done.stderr
 
 
 def test_the_unpacked_package_answers(api: Api) -> None:
