@@ -8,9 +8,10 @@ READY := .venv/.ready
 AZURITE := sandbox/azurite/node_modules/.ready
 HYCO := tests/relay_listener/node_modules/.ready
 AXE := tests/browser/axe/node_modules/.ready
+WORKER := tests/worker/.venv-3.13/.ready
 CLIENTS := tests/nutanix_clients/.venv-4.0/.ready tests/nutanix_clients/.venv-4.3/.ready
 
-.PHONY: demo serve test crash chaos soak bench screenshots browser lint clean
+.PHONY: demo serve package test crash chaos soak bench screenshots browser lint clean
 
 demo: $(READY) $(AZURITE)
 	@$(BIN)/python -m sandbox demo
@@ -18,7 +19,11 @@ demo: $(READY) $(AZURITE)
 serve: $(READY) $(AZURITE)
 	@$(BIN)/python -m sandbox serve $(ARGS)
 
-test: $(READY) $(AZURITE) $(HYCO) $(AXE) $(CLIENTS) browser
+# what is deployed; make package ARGS=--dependencies where Azure is to build nothing
+package: $(READY)
+	@$(BIN)/python infra/package.py $(ARGS)
+
+test: $(READY) $(AZURITE) $(HYCO) $(AXE) $(CLIENTS) $(WORKER) browser
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 # the host is killed at every step, and not only at some; the relay is cut for half a minute, and not only for seconds
@@ -80,5 +85,14 @@ tests/nutanix_clients/.venv-%/.ready: tests/nutanix_clients/requirements-%.txt $
 	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
+# Only Python 3.13 can install Microsoft's worker library. Where there is none, its tests are skipped.
+$(WORKER): tests/worker/requirements-3.13.txt requirements.txt $(READY)
+	@for python in $(PYTHON) python3.13 $$HOME/.pyenv/versions/3.13.*/bin/python; do \
+	  "$$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null || continue; \
+	  echo "Setting up Microsoft's worker library for Python 3.13, for the tests (once)"; \
+	  "$$python" -m venv $(@D) && \
+	  $(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $< && touch $@; exit; \
+	done; echo "No Python 3.13 here: the tests of Microsoft's worker library are skipped"
+
 clean:
-	rm -rf .venv sandbox/azurite/node_modules tests/relay_listener/node_modules tests/browser/axe/node_modules tests/nutanix_clients/.venv-*
+	rm -rf .venv sandbox/azurite/node_modules tests/relay_listener/node_modules tests/browser/axe/node_modules tests/nutanix_clients/.venv-* tests/worker/.venv-* dist

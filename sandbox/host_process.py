@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 LOG_TAIL = 4_000
+ITSELF = (sys.executable, "-m", "sandbox.attached")
 
 
 class HostError(Exception):
@@ -24,13 +25,24 @@ class HostError(Exception):
 
 
 class HostProcess:
-    """``python -m sandbox host`` with ``environ`` over this process's own environment. ``url`` is where it answers."""
+    """``python -m sandbox host`` with ``environ`` over this process's own environment. ``url`` is where it answers.
 
-    def __init__(self, environ: Mapping[str, str], app: str | os.PathLike[str] | None = None, port: int = 0) -> None:
+    ``sandbox`` is the command that stands for ``python -m sandbox``.
+    """
+
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        app: str | os.PathLike[str] | None = None,
+        port: int = 0,
+        *,
+        sandbox: Sequence[str] = ITSELF,
+    ) -> None:
         self.url = ""
         self._environ = dict(environ)
         self._app = app
         self._port = port
+        self._sandbox = sandbox
         self._process: subprocess.Popen[str] | None = None
         # A file by name: reading through the handle that the host writes with would move where it writes.
         self._folder = tempfile.TemporaryDirectory(prefix="realign-sandbox-host-")
@@ -48,7 +60,7 @@ class HostProcess:
 
     def start(self) -> str:
         """Returns the host's URL. Raises ``HostError`` where it does not come up within a minute."""
-        command = [sys.executable, "-m", "sandbox.attached", "host", "--port", str(self._port)]
+        command = [*self._sandbox, "host", "--port", str(self._port)]
         if self._app is not None:
             command += ["--app", str(self._app)]
         with self._log.open("ab") as log:

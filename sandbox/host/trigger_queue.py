@@ -17,7 +17,6 @@ from azure.storage.queue import ExponentialRetry, QueueClient, QueueServiceClien
 
 from sandbox.host.messages import Received
 from sandbox.host.problems import FunctionError
-from shared.errors import RealignError
 
 POISON_SUFFIX = "-poison"
 
@@ -53,8 +52,9 @@ def service(connection: str, settings: Mapping[str, str]) -> QueueServiceClient:
             # The error of the SDK may quote the string, and that holds the account's key.
             raise FunctionError(f"the app setting {connection} is no storage connection string. Correct it.") from error
     if uri:
-        # Imported late: with a connection string the host has no use for msal.
+        # Imported late: with a connection string the host has no use for msal, nor for anything of the app's own.
         from shared.azure.identity import credential_from
+        from shared.errors import RealignError
 
         try:
             return QueueServiceClient(uri, credential=credential_from(settings), **options)

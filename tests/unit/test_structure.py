@@ -1,4 +1,4 @@
-"""The house stays as it is drawn: layers, names, pins, what is deployed, and what the host finds in the app."""
+"""The house stays as it is drawn: layers, names, pins and the host's settings."""
 
 from __future__ import annotations
 
@@ -167,14 +167,6 @@ def test_azure_functions_has_one_line_for_each_line_of_pythons() -> None:
     ]
 
 
-def test_only_the_app_is_deployed() -> None:
-    ignored = set((ROOT / ".funcignore").read_text(encoding="utf-8").split())
-    assert {"tests", "sandbox", "docs", "infra", ".venv*", "local.settings.json", "requirements-dev.txt"} <= ignored
-    assert {".demo", "__azurite*"} <= ignored, "what a sandbox leaves behind"
-    needed = {"function_app.py", "host.json", "functions", "shared", "profiles", "requirements.txt"}
-    assert ignored.isdisjoint(needed | {f"{name}/" for name in needed})
-
-
 def test_the_hosts_settings() -> None:
     host = json.loads((ROOT / "host.json").read_text(encoding="utf-8"))
     queues = host["extensions"]["queues"]
@@ -182,93 +174,6 @@ def test_the_hosts_settings() -> None:
     assert (queues["batchSize"], queues["newBatchThreshold"]) == (4, 0)
     assert (queues["visibilityTimeout"], queues["messageEncoding"]) == ("00:00:30", "base64")
     assert host["extensions"]["http"]["routePrefix"] == "api"
-
-
-INDEX = """
-import json, function_app
-found = {f.get_function_name(): [b.get_dict_repr() for b in f.get_bindings()] for f in function_app.app.get_functions()}
-print(json.dumps(found, default=str))
-"""
-
-ROUTES = {
-    "health_live": "health/live",
-    "health_ready": "health/ready",
-    "profiles_list": "profiles",
-    "profiles_one": "profiles/{name}",
-    "profiles_start_run": "profiles/{name}/runs",
-    "runs_list": "runs",
-    "runs_one": "runs/{id}",
-    "runs_remaps": "runs/{id}/remaps",
-    "runs_remaps_csv": "runs/{id}/remaps.csv",
-    "runs_events": "runs/{id}/events",
-    "runs_approve": "runs/{id}/approve",
-    "runs_reject": "runs/{id}/reject",
-    "runs_resolve": "runs/{id}/resolve",
-    "runs_apply": "runs/{id}/apply",
-    "runs_rollback": "runs/{id}/rollback",
-    "runs_cancel": "runs/{id}/cancel",
-    "profiles_hold": "profiles/{name}/hold",
-    "hooks_runs": "hooks/runs",
-    "openapi": "openapi.json",
-    "runs_report": "runs/{id}/report",
-    "me": "me",
-    "review_page": "review/{*path}",
-}
-
-
-@pytest.fixture(scope="module")
-def functions() -> dict[str, dict[str, object]]:
-    """The trigger of each function, as a fresh worker indexes the app: indexing twice in a process would fail."""
-    done = subprocess.run(
-        [sys.executable, "-c", INDEX], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
-    )
-    return {
-        name: next(binding for binding in bindings if binding["direction"] == "IN")
-        for name, bindings in json.loads(done.stdout).items()
-    }
-
-
-def of_type(functions: dict[str, dict[str, object]], kind: str) -> dict[str, dict[str, object]]:
-    return {name: trigger for name, trigger in functions.items() if trigger["type"] == kind}
-
-
-def test_the_routes(functions: dict[str, dict[str, object]]) -> None:
-    assert {name: trigger["route"] for name, trigger in of_type(functions, "httpTrigger").items()} == ROUTES
-
-
-def test_every_route_but_the_hook_checks_its_role_in_code(functions: dict[str, dict[str, object]]) -> None:
-    levels = {name: trigger["authLevel"] for name, trigger in of_type(functions, "httpTrigger").items()}
-    assert levels.pop("hooks_runs") == "FUNCTION"
-    assert set(levels.values()) == {"ANONYMOUS"}
-
-
-def test_routes_take_every_method_and_answer_405_themselves(functions: dict[str, dict[str, object]]) -> None:
-    assert [name for name, trigger in of_type(functions, "httpTrigger").items() if trigger.get("methods")] == []
-
-
-def test_the_timers(functions: dict[str, dict[str, object]]) -> None:
-    timers = of_type(functions, "timerTrigger")
-    assert {name: trigger["schedule"] for name, trigger in timers.items()} == {
-        "reconcile": "%REALIGN_SCHEDULE%",
-        "sweep": "*/30 * * * * *",
-        "retention": "0 40 3 * * *",
-    }
-    assert not any(trigger["runOnStartup"] for trigger in timers.values())
-
-
-def test_the_queues(functions: dict[str, dict[str, object]]) -> None:
-    queues = of_type(functions, "queueTrigger")
-    assert {name: trigger["queueName"] for name, trigger in queues.items()} == {
-        "work": "realign-work",
-        "work_poison": "realign-work-poison",
-        "notify": "realign-notify",
-        "notify_poison": "realign-notify-poison",
-    }
-    assert {trigger["connection"] for trigger in queues.values()} == {"AzureWebJobsStorage"}
-
-
-def test_there_is_no_other_kind_of_trigger(functions: dict[str, dict[str, object]]) -> None:
-    assert {trigger["type"] for trigger in functions.values()} == {"httpTrigger", "timerTrigger", "queueTrigger"}
 
 
 def test_the_apps_packages_have_no_name_of_an_installed_one() -> None:
