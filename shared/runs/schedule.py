@@ -8,6 +8,7 @@ from shared.errors import NotFound, RealignError
 from shared.model.run import RunId, RunStatus
 from shared.profile import Profile
 from shared.runs.access import SCHEDULE
+from shared.runs.probing.machine import check_clock
 from shared.runs.request import RunRequest
 from shared.runs.resources import Resources
 from shared.runs.start import start_run
@@ -22,26 +23,31 @@ def start_scheduled(resources: Resources) -> tuple[RunId, ...]:
 
     A profile whose last scheduled run still waits or plans is left out: a late timer must not pile up work. So is one
     whose schedule is on hold.
+
+    Raises ``RealignError`` where this machine's clock is wrong, and at the end with a sentence for each profile that
+    was not started: the platform then counts a failure, and a schedule that went by in silence would be found too late.
     """
+    check_clock(resources.now(), resources.try_storage())
     waiting = _profiles_waiting(resources)
-    started = []
+    started, failures = [], []
     for name, file in sorted(resources.profiles().items()):
-        if file.profile is None:
-            log.error("profile not scheduled profile=%s errors=%s", name, " ".join(file.errors))
-        elif file.profile.schedule and name not in waiting and not _on_hold(resources, name):
-            run_id = _start(resources, file.profile)
-            if run_id is not None:
-                started.append(run_id)
-    log.info("schedule started=%s left_out=%s", len(started), len(waiting))
+        try:
+            if file.profile is None:
+                failures.append(f"{name}: {' '.join(file.errors)}")
+            elif file.profile.schedule and name not in waiting and not _on_hold(resources, name):
+                started.append(_start(resources, file.profile))
+        except RealignError as error:
+            failures.append(f"{name}: {error}")
+    log.info("schedule started=%s left_out=%s failed=%s", len(started), len(waiting), len(failures))
+    if failures:
+        raise RealignError(
+            f"Not started by the schedule: {len(failures)} profiles; started: {len(started)}. {' '.join(failures)}"
+        )
     return tuple(started)
 
 
-def _start(resources: Resources, profile: Profile) -> RunId | None:
-    try:
-        return start_run(resources, profile.name, RunRequest(), SCHEDULE, trigger="schedule").run.id
-    except RealignError as error:
-        log.error("scheduled run not started profile=%s reason=%s", profile.name, error)
-        return None
+def _start(resources: Resources, profile: Profile) -> RunId:
+    return start_run(resources, profile.name, RunRequest(), SCHEDULE, trigger="schedule").run.id
 
 
 def _on_hold(resources: Resources, name: str) -> bool:

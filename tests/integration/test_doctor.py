@@ -40,7 +40,8 @@ def edit(sandbox: Sandbox, change: Callable[[dict[str, Any]], None]) -> None:
 def block(text: str, name: str) -> str:
     """What is said of one check."""
     lines = text.split("\n")
-    start = next(at for at, line in enumerate(lines) if line[:8] in ("  ok    ", "  FAIL  ") and line.split()[1] == name)
+    heads = ("  ok    ", "  FAIL  ")
+    start = next(at for at, line in enumerate(lines) if line.startswith(heads) and line.split()[1] == name)
     end = next(at for at in range(start + 1, len(lines)) if not lines[at].startswith("        "))
     return "\n".join(lines[start:end])
 

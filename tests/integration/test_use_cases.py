@@ -15,7 +15,7 @@ from aiohttp import web
 from sandbox.sandbox import Sandbox
 from shared.azure.lock import Lock, LockKind
 from shared.citrix.site import CitrixSite
-from shared.errors import CitrixError, NotFound, PrismError, StorageError
+from shared.errors import CitrixError, NotFound, PrismError, RealignError, StorageError
 from shared.http import Deadline, Limits
 from shared.model.nutanix import ReadStatus
 from shared.model.run import Event, Run, RunId, RunStatus
@@ -284,6 +284,29 @@ def test_a_run_of_another_version_stops_neither_sweeper_nor_schedule(sandbox: Sa
     now = resources.now
     resources.now = lambda: now() + timedelta(seconds=61)
     assert stranded in sweep(resources)
+    resources.now = now
     assert len(start_scheduled(resources)) == 1
     with pytest.raises(StorageError, match="another version"):
         resources.runs.get(foreign)
+
+
+def test_a_schedule_that_cannot_start_a_profile_fails_with_why(sandbox: Sandbox, resources: Resources) -> None:
+    changed_profile(sandbox, "refused", schedule=True)
+
+    def busy(*_: object, **__: object) -> None:
+        raise StorageError("Storage acme is too busy. Try again in a minute.", kind="throttled", system="Storage")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(resources.queue, "send", busy)
+        patch.setattr(resources.runs, "create", busy)
+        with pytest.raises(RealignError, match="profiles were not started.*refused: Storage acme is too busy"):
+            start_scheduled(resources)
+
+
+def test_a_schedule_starts_nothing_while_the_clock_is_five_minutes_off(sandbox: Sandbox, resources: Resources) -> None:
+    changed_profile(sandbox, "askew", schedule=True)
+    now = resources.now
+    resources.now = lambda: now() - timedelta(minutes=5)
+    with pytest.raises(RealignError, match="The clock of this machine is .* s behind the storage account's"):
+        start_scheduled(resources)
+    assert resources.runs.newest("askew", None, None, 1) == []
