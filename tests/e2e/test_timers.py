@@ -61,7 +61,7 @@ def test_the_timer_starts_a_run_for_each_scheduled_profile(app: App) -> None:
 
 def test_the_timer_fails_with_what_kept_it_from_starting_profiles_and_starts_the_others(app: App) -> None:
     app.api.fire("reconcile")
-    eventually(lambda: "2 profiles were not started by the schedule, 2 were." in app.host.full_log())
+    eventually(lambda: "Not started by the schedule: 2 profiles; started: 2." in app.host.full_log())
     assert "unreadable: unreadable.json: line 1" in app.host.full_log()
     assert "broken: broken.json: clusters" in app.host.full_log()
     eventually(lambda: rested(app))

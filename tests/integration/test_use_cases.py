@@ -299,7 +299,7 @@ def test_a_schedule_that_cannot_start_a_profile_fails_with_why(sandbox: Sandbox,
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(resources.queue, "send", busy)
         patch.setattr(resources.runs, "create", busy)
-        with pytest.raises(RealignError, match="profiles were not started.*refused: Storage acme is too busy"):
+        with pytest.raises(RealignError, match="Not started by the schedule: .* refused: Storage acme is too busy"):
             start_scheduled(resources)
 
 
