@@ -56,6 +56,31 @@ def test_a_request_that_is_refused_is_explained_beside_its_field(review: Review)
 
 def test_mode_auto_asks_first(review: Review) -> None:
     page = review.page("/start")
+def test_a_run_waits_for_the_csv_that_is_still_being_read(review: Review) -> None:
+    page = review.page("/signed-out", user="olive")
+    page.add_init_script("Blob.prototype.text = () => new Promise((done) => (window.read = done))")
+    page.goto(review.address("/start"))
+    page.get_by_label("Mode").select_option("report")
+    page.get_by_text("Only some machines").click()
+    page.get_by_label("CSV").set_input_files({"name": "pilot.csv", "mimeType": "text/csv", "buffer": b"-"})
+    with page.expect_request("**/profiles/*/runs") as sent:
+        page.get_by_role("button", name="Start the run").click()
+        page.evaluate("read('Name\\nW11-001\\n')")
+    assert sent.value.post_data_json["machinesCsv"] == "Name\nW11-001\n"
+
+
+def test_a_wrong_field_is_shown_where_it_is_folded_away(review: Review) -> None:
+    page = review.page("/start", user="olive")
+    limits = page.get_by_text("Limits", exact=True)
+    limits.click()
+    most = page.get_by_label("Most remaps without a person")
+    most.fill("201")
+    limits.click()
+    expect(most).to_be_hidden()
+    page.get_by_role("button", name="Start the run").click()
+    expect(most).to_be_focused()
+
+
     page.get_by_label("Mode").select_option("auto")
     page.get_by_role("button", name="Start the run").click()
     expect(page.get_by_role("dialog")).to_contain_text("It may write to Citrix without asking again.")
