@@ -148,6 +148,7 @@ def test_health_says_what_to_do(review: Review) -> None:
     expect(page.get_by_text("All ready.")).to_be_visible()
 
 
+    expect(page.get_by_role("button", name="Check again")).to_be_focused()
 def test_an_app_that_does_not_answer_is_said_and_asked_again(review: Review) -> None:
     review.run({"mode": "report"})
     page = review.page("/profiles")
