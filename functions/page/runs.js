@@ -59,14 +59,14 @@ export function showRuns(outlet, _, signal) {
       const page = await get(`/runs${query({ ...filters, limit: PAGE, cursor: before })}`, { signal });
       if (asking !== JSON.stringify(filters)) return;
       const fresh = new Set(page.items.map((run) => run.id));
-      const others = (runs ?? []).filter((run) => !fresh.has(run.id));
-      if (runs === null || before) cursor = page.cursor;
-      // newest first: what a look at the first page brings stands before what is there, an older page behind it
-      runs = before ? [...others, ...page.items] : [...page.items, ...others];
+      if (before) runs = [...runs.filter((run) => !fresh.has(run.id)), ...page.items];
+      // of what is there only the runs that are older than this page: one that it no longer has left the filters
+      else runs = [...page.items, ...(page.cursor ? older(runs ?? [], fresh) : [])];
+      if (before || runs.length === page.items.length) cursor = page.cursor;
       replace(alarm);
       draw();
     } catch (problem) {
-      if (signal.aborted) return;
+      if (signal.aborted || asking !== JSON.stringify(filters)) return;
       if (runs && !problem.signedOut) replace(alarm, el("p", { class: "callout bad" }, problem.message));
       else
         replace(
@@ -93,13 +93,15 @@ export function showRuns(outlet, _, signal) {
   }
 
   fillProfiles();
-  look().then(() =>
-    poll(
-      () => (runs?.some((run) => WORKING.includes(run.status)) ? AT_WORK_SECONDS : AT_REST_SECONDS),
-      () => look(),
-      signal,
-    ),
+  poll(
+    () => (runs?.some((run) => WORKING.includes(run.status)) ? AT_WORK_SECONDS : AT_REST_SECONDS),
+    () => look(),
+    signal,
   );
+}
+
+function older(runs, fresh) {
+  return runs.slice(runs.findLastIndex((run) => fresh.has(run.id)) + 1);
 }
 
 function startLink() {
