@@ -230,7 +230,7 @@ export class RunFindings {
         button(
           "apply",
           `Apply ${number(run.counts.states.approved)} approved …`,
-          () => this.#decide(decide.apply, null),
+          () => decide.apply(run, this.#store, this.#changed),
           "primary",
         ),
       ready && canRollBack(run) && button("rollback", "Roll back …", () => this.#decide(decide.rollBack, null)),
@@ -274,7 +274,7 @@ export class RunFindings {
 
   #decide(action, rows) {
     action(this.#run, this.#store, rows, (run) => {
-      for (const row of rows ?? []) this.#store.selection.delete(row.id);
+      for (const row of (run && rows) ?? []) this.#store.selection.delete(row.id);
       this.#changed(run);
     });
   }

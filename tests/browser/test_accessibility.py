@@ -91,6 +91,7 @@ def test_a_keyboard_is_all_that_an_approval_takes(review: Review) -> None:
     page.keyboard.press("Tab")
     assert focused(page) == "Skip to the content"
     page.keyboard.press("Enter")
+    assert page.url == review.address(f"/runs/{run['id']}"), "it is the same view, and not made anew"
     tab_to(page, r"Select CORP\\FIN-001")
     page.keyboard.press("Space")
     page.keyboard.press("ArrowDown")

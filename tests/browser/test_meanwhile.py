@@ -12,7 +12,7 @@ from tests.browser.browsing import Review
 from tests.browser.conftest import Serve
 from tests.browser.estate import review_estate
 from tests.e2e.client import Json
-from tests.e2e.review import put_back
+from tests.e2e.review import ids, put_back, states
 
 LOOK_MS = 16_000  # a run at rest is looked at every 15 s
 
@@ -49,6 +49,47 @@ def asked(page: Page, button: str) -> Locator:
     return page.get_by_role("dialog")
 
 
+def candidates(review: Review, run: Json, machine: str) -> list[Json]:
+    found: list[Json] = review.api.findings(run["id"])[ids(review.app, run)[machine]]["candidates"]
+    return found
+
+
+def resolve(review: Review, run: Json, machine: str, candidate: Json) -> Json:
+    return review.api.resolve(run["id"], ids(review.app, run)[machine], candidate["cluster"], candidate["uuid"])
+
+
+def test_a_plan_that_changed_behind_a_question_is_not_what_is_approved(review: Review, run: Json) -> None:
+    page = opened(review, f"/runs/{run['id']}")
+    dialog = asked(page, "Approve 27 shown …")
+    resolve(review, run, "DUP-01", candidates(review, run, "DUP-01")[0])
+    page.clock.fast_forward(LOOK_MS)
+    expect(page.locator("#finding-is-remap")).to_contain_text("28")
+    dialog.get_by_role("button", name="Approve 27").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("Look at the run again")
+    assert "approved" not in states(review.app, run).values()
+
+
+def test_after_a_refusal_the_run_is_looked_at_at_once(review: Review, run: Json) -> None:
+    page = opened(review, f"/runs/{run['id']}")
+    page.clock.pause_at("2099-01-01")  # no look by itself
+    dialog = asked(page, "Approve 27 shown …")
+    resolve(review, run, "DUP-01", candidates(review, run, "DUP-01")[0])
+    dialog.get_by_role("button", name="Approve 27").click()
+    expect(page.locator("#finding-is-remap")).to_contain_text("28")
+
+
+def test_what_is_applied_is_what_the_question_showed(review: Review, run: Json) -> None:
+    known = ids(review.app, run)
+    review.api.approve(run, known["FIN-001"], apply=False)
+    page = opened(review, f"/runs/{run['id']}")
+    dialog = asked(page, "Apply 1 approved …")
+    review.api.approve(run, known["FIN-002"], apply=False)
+    dialog.get_by_role("button", name="Apply 1").click()
+    expect(page.get_by_role("button", name="verified 1")).to_be_visible()
+    after = states(review.app, run)
+    assert (after["FIN-001"], after["FIN-002"]) == ("verified", "approved")
+
+
 def test_an_answer_that_is_older_than_an_action_does_not_undo_it(review: Review, run: Json) -> None:
     page = opened(review, f"/runs/{run['id']}")
     before, late = review.api.of(run["id"]), list[Route]()
@@ -64,6 +105,59 @@ def test_an_answer_that_is_older_than_an_action_does_not_undo_it(review: Review,
         late[0].fulfill(json=before)
     expect(page.locator(".head .tag")).to_have_text("cancelled")
     assert page.evaluate("heard") == []
+
+
+def test_a_refusal_names_machines_as_people_do(review: Review, run: Json) -> None:
+    page = opened(review, f"/runs/{run['id']}?catalog=Finance")
+    dialog = asked(page, "Approve 3 shown …")
+    review.api.reject(run, ids(review.app, run)["FIN-002"])
+    dialog.get_by_role("button", name="Approve 3").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("Not possible for: CORP\\FIN-002 (rejected)")
+
+
+def test_nobody_is_told_that_a_lost_request_did_nothing(review: Review, run: Json) -> None:
+    page = opened(review, f"/runs/{run['id']}?catalog=Finance")
+    page.route("**/approve", lambda route: route.abort())
+    dialog = asked(page, "Approve 3 shown …")
+    dialog.get_by_role("button", name="Approve 3").press("Enter")
+    expect(dialog.get_by_role("alert")).to_contain_text("may have been done or not")
+    expect(dialog.get_by_role("button", name="Approve 3")).to_be_focused()
+    page.unroute("**/approve")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="verified 3")).to_be_visible()
+
+
+def test_a_sign_in_that_ended_in_the_middle_loses_neither_question_nor_selection(review: Review, run: Json) -> None:
+    page = opened(review, f"/runs/{run['id']}")
+    page.get_by_role("checkbox", name="Select CORP\\FIN-003").check()
+    dialog = asked(page, "Approve 1 …")
+    dialog.get_by_label("Comment").fill("half written")
+    cookies = page.context.cookies()
+    page.context.clear_cookies()
+    dialog.get_by_role("button", name="Approve 1").click()
+    sign_in = dialog.get_by_role("link", name="Sign in, then try again here")
+    expect(sign_in).to_have_attribute("target", "_blank")
+    page.context.add_cookies([{"name": c["name"], "value": c["value"], "url": review.url} for c in cookies])
+    dialog.get_by_role("button", name="Approve 1").click()
+    expect(page.get_by_role("button", name="verified 1")).to_be_visible()
+    assert states(review.app, run)["FIN-003"] == "verified"
+    page.get_by_role("link", name="What happened").click()
+    expect(page.locator(".events")).to_contain_text("Comment: half written")
+
+
+def test_a_question_that_was_left_while_it_was_busy_comes_back_with_its_refusal(review: Review, run: Json) -> None:
+    page = opened(review, f"/runs/{run['id']}?catalog=Finance")
+    kept: list[Route] = []
+    page.route("**/approve", lambda route: kept.append(route))
+    dialog = asked(page, "Approve 3 shown …")
+    with page.expect_request("**/approve"):
+        dialog.get_by_role("button", name="Approve 3").click()
+    page.keyboard.press("Escape")
+    page.keyboard.press("Escape")  # a browser closes it at the second one, whatever the page says
+    kept[0].fulfill(status=409, json={"status": 409, "code": "x", "detail": "Somebody else was here first."})
+    expect(dialog.get_by_role("alert")).to_contain_text("Somebody else was here first.")
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
 
 
 def test_a_run_that_left_the_filter_leaves_the_list(review: Review, run: Json) -> None:
