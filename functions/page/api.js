@@ -2,7 +2,7 @@
 
 const PREFIX = "/api";
 const KEPT = 40;
-const NO_ANSWER = "The app does not answer. Check the network, and try again.";
+const NO_ANSWER = "The app does not answer. Check the network.";
 const NOBODY_KNOWS = "The app did not answer, so this may have been done or not. Look at what is there before you try again.";
 
 /** `status` 0: no answer came at all. `code`, `field` and the rest are those of the problem document. */

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
@@ -71,11 +72,24 @@ def test_a_plan_that_changed_behind_a_question_is_not_what_is_approved(review: R
 
 def test_after_a_refusal_the_run_is_looked_at_at_once(review: Review, run: Json) -> None:
     page = opened(review, f"/runs/{run['id']}")
-    page.clock.pause_at("2099-01-01")  # no look by itself
+    page.clock.pause_at(datetime.now(UTC) + timedelta(seconds=5))  # no look by itself
     dialog = asked(page, "Approve 27 shown …")
     resolve(review, run, "DUP-01", candidates(review, run, "DUP-01")[0])
     dialog.get_by_role("button", name="Approve 27").click()
     expect(page.locator("#finding-is-remap")).to_contain_text("28")
+
+
+def test_a_machine_that_is_to_get_another_vm_by_now_is_selected_no_more(review: Review, run: Json) -> None:
+    one, other = candidates(review, run, "DUP-01")
+    resolve(review, run, "DUP-01", one)
+    page = opened(review, f"/runs/{run['id']}?q=dup-01")
+    page.get_by_role("checkbox", name="Select CORP\\DUP-01").check()
+    expect(page.get_by_text("1 selected")).to_be_visible()
+    resolve(review, run, "DUP-01", other)
+    page.clock.fast_forward(LOOK_MS)
+    expect(page.locator(".rows .col-to")).to_contain_text(other["uuid"])
+    expect(page.get_by_text("1 selected")).to_be_hidden()
+    expect(page.get_by_role("checkbox", name="Select CORP\\DUP-01")).not_to_be_checked()
 
 
 def test_what_is_applied_is_what_the_question_showed(review: Review, run: Json) -> None:
@@ -158,6 +172,25 @@ def test_a_question_that_was_left_while_it_was_busy_comes_back_with_its_refusal(
     expect(dialog.get_by_role("alert")).to_contain_text("Somebody else was here first.")
     page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
+
+
+def test_a_lost_connection_is_said_on_a_machine_too(review: Review, run: Json) -> None:
+    machine = ids(review.app, run)["W11-001"]
+    page = opened(review, f"/runs/{run['id']}/machines/{machine}", "#approve")
+    page.route("**/api/runs/*", lambda route: route.abort())
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    page.clock.fast_forward(LOOK_MS)
+    expect(page.get_by_role("alert").get_by_text("does not answer")).to_be_in_viewport()
+    expect(page.locator(".from-to")).to_be_visible()
+    page.unroute("**/api/runs/*")
+    page.clock.fast_forward(LOOK_MS)
+    expect(page.get_by_role("alert").get_by_text("does not answer")).to_have_count(0)
+
+
+def test_how_long_ago_a_run_began_stays_true(review: Review, run: Json) -> None:
+    page = opened(review, f"/runs/{run['id']}")
+    page.clock.fast_forward(600_000)
+    expect(page.locator(".about")).to_contain_text("(10 min ago)")
 
 
 def test_a_run_that_left_the_filter_leaves_the_list(review: Review, run: Json) -> None:
