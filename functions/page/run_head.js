@@ -78,6 +78,9 @@ function remarks(run) {
         " ",
         run.closed.run && el("a", { href: address("runs", run.closed.run) }, "To the newer run"),
       ),
+    run.status === "planned" &&
+      run.counts.findings.remap > 0 &&
+      callout("note", "A report.", "Nothing of it can be approved. To change something, start a run in mode review."),
     run.notBefore && callout("note", "Waiting", "until ", time(run.notBefore), " before it goes on by itself."),
     run.counts.unmatched > 0 &&
       callout(

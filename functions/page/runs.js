@@ -9,7 +9,7 @@ import { address, keepQuery } from "./router.js";
 import { runTitle } from "./run_head.js";
 import { may } from "./session.js";
 import { title } from "./shell.js";
-import { empty, failure, loading } from "./states.js";
+import { empty, failure, loading, stale } from "./states.js";
 import { FINDINGS, spoken, STATES, STATUSES, statusTag, WORKING } from "./words.js";
 
 const PAGE = 50;
@@ -20,7 +20,7 @@ export function showRuns(outlet, _, signal) {
   const asked = new URLSearchParams(location.search);
   const filters = { profile: asked.get("profile") ?? "", status: asked.get("status") ?? "" };
   const box = el("div", {});
-  const alarm = el("div", { role: "alert" });
+  const alarm = el("div", { class: "alarm", role: "alert" });
   let runs = null;
   let cursor = null;
 
@@ -67,7 +67,7 @@ export function showRuns(outlet, _, signal) {
       draw();
     } catch (problem) {
       if (signal.aborted || asking !== JSON.stringify(filters)) return;
-      if (runs && !problem.signedOut) replace(alarm, el("p", { class: "callout bad" }, problem.message));
+      if (runs && !problem.signedOut) replace(alarm, stale(problem));
       else
         replace(
           box,
@@ -180,10 +180,7 @@ function found(run) {
     el(
       "span",
       { class: "sub" },
-      said(
-        findings,
-        Object.keys(FINDINGS).filter((word) => word !== "excluded"),
-      ),
+      said(findings, Object.keys(FINDINGS)),
     ),
     Object.keys(states).length > 0 && el("span", { class: "sub" }, said(states, Object.keys(STATES))),
   ];
