@@ -2,7 +2,8 @@
 
 const PREFIX = "/api";
 const KEPT = 40;
-const NO_ANSWER = "The app does not answer. Check the network; it is asked again by itself.";
+const NO_ANSWER = "The app does not answer. Check the network.";
+const NOBODY_KNOWS = "The app did not answer, so this may have been done or not. Look at what is there before you try again.";
 
 /** `status` 0: no answer came at all. `code`, `field` and the rest are those of the problem document. */
 export class Problem extends Error {
@@ -40,9 +41,10 @@ export async function get(path, options = {}) {
 
 async function fetched(path, { signal }) {
   const before = known.get(path);
-  const answer = await call("GET", path, { signal, headers: before ? { "If-None-Match": before.etag } : {} });
+  const headers = before ? { "If-None-Match": before.etag } : {};
+  const { answer, text } = await call("GET", path, NO_ANSWER, { signal, headers });
   if (answer.status === 304 && before) return before.value;
-  const value = await read(answer);
+  const value = read(answer, text, NO_ANSWER);
   const etag = answer.headers.get("ETag");
   known.delete(path);
   if (etag) known.set(path, { etag, value });
@@ -50,14 +52,13 @@ async function fetched(path, { signal }) {
   return value;
 }
 
-export async function send(method, path, body, { signal, headers = {} } = {}) {
+export async function send(method, path, body, { headers = {} } = {}) {
   const content = body === undefined ? {} : { "Content-Type": "application/json" };
-  const answer = await call(method, path, {
-    signal,
+  const { answer, text } = await call(method, path, NOBODY_KNOWS, {
     headers: { ...content, ...headers },
     body: body === undefined ? undefined : JSON.stringify(body),
   });
-  return read(answer);
+  return read(answer, text, NOBODY_KNOWS);
 }
 
 export function query(parameters) {
@@ -65,20 +66,22 @@ export function query(parameters) {
   return given.length ? `?${new URLSearchParams(given)}` : "";
 }
 
-async function call(method, path, options) {
+async function call(method, path, silence, options) {
+  let answer;
+  let text;
   try {
     // a redirect can only lead to the sign-in, and that is no answer
-    const answer = await fetch(PREFIX + path, { method, redirect: "manual", ...options });
-    if (answer.type !== "opaqueredirect") return answer;
+    answer = await fetch(PREFIX + path, { method, redirect: "manual", ...options });
+    text = await answer.text();
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Problem(0, NO_ANSWER);
+    throw new Problem(0, silence);
   }
-  throw new Problem(401, "Sign in first: this address needs a Realign role.");
+  if (answer.type === "opaqueredirect") throw new Problem(401, "Sign in first: this address needs a Realign role.");
+  return { answer, text };
 }
 
-async function read(answer) {
-  const text = await answer.text();
+function read(answer, text, silence) {
   let document = null;
   try {
     document = text ? JSON.parse(text) : null;
@@ -87,7 +90,7 @@ async function read(answer) {
   }
   if (answer.ok && document !== null) return document;
   // whoever stands in front of the app says so without a document
-  if (document === null && [502, 503, 504].includes(answer.status)) throw new Problem(0, NO_ANSWER);
+  if (document === null && [502, 503, 504].includes(answer.status)) throw new Problem(0, silence);
   const detail = document?.detail ?? `The app answered with status ${answer.status} and no explanation. Try again.`;
   throw new Problem(answer.status, detail, document ?? {});
 }

@@ -8,10 +8,11 @@ import { isApproved, isOpen, isProposed, isWritten } from "./possible.js";
 import { callout } from "./states.js";
 import { CONFIDENCES, spoken } from "./words.js";
 
-/** `done(run)` gets the run as it is afterwards. */
+/** `done(run)` gets the run as it is afterwards, here and below: null where it was refused, or nobody knows. */
 export function approve(run, store, rows, done) {
   const chosen = rows.filter(isProposed);
-  const before = store.rows.filter(isApproved).length;
+  const before = run.counts.states.approved ?? 0;
+  const plan = store.fingerprint; // what this question shows: the one that is known when it is answered may be another
   ask({
     title: `Approve ${counted(chosen.length, "remap")}`,
     body: [
@@ -30,13 +31,14 @@ export function approve(run, store, rows, done) {
       ),
     ],
     confirm: `Approve ${number(chosen.length)}`,
-    send: (form) => decided(run, store, "approve", chosen, form, { apply: form.has("apply") }),
-    done: told(`${counted(chosen.length, "remap")} approved.`, done),
+    send: (form) => decided(run, plan, "approve", chosen, form, { apply: form.has("apply") }),
+    ...ends(`${counted(chosen.length, "remap")} approved.`, done),
   });
 }
 
 export function reject(run, store, rows, done) {
   const chosen = rows.filter(isOpen);
+  const plan = store.fingerprint;
   ask({
     title: `Reject ${counted(chosen.length, "remap")}`,
     body: [
@@ -46,14 +48,14 @@ export function reject(run, store, rows, done) {
     ],
     confirm: `Reject ${number(chosen.length)}`,
     tone: "danger",
-    send: (form) => decided(run, store, "reject", chosen, form),
-    done: told(`${counted(chosen.length, "remap")} rejected.`, done),
+    send: (form) => decided(run, plan, "reject", chosen, form),
+    ...ends(`${counted(chosen.length, "remap")} rejected.`, done),
   });
 }
 
-/** Applies what is approved: all of it, or `rows`. */
-export function apply(run, store, rows, done) {
-  const chosen = (rows ?? store.rows).filter(isApproved);
+/** Applies what is approved, as far as it is here: what somebody approves meanwhile was not asked about. */
+export function apply(run, store, done) {
+  const chosen = store.rows.filter(isApproved);
   ask({
     title: `Apply ${counted(chosen.length, "approved remap")}`,
     body: [
@@ -62,12 +64,12 @@ export function apply(run, store, rows, done) {
       commentField(),
     ],
     confirm: `Apply ${number(chosen.length)}`,
-    send: (form) => ordered(run, "apply", rows && chosen, form),
-    done: told(`Applying ${counted(chosen.length, "remap")}.`, done),
+    send: (form) => ordered(run, "apply", chosen, form),
+    ...ends(`Applying ${counted(chosen.length, "remap")}.`, done),
   });
 }
 
-/** Rolls back what the run wrote: all of it, or `rows`. */
+/** Rolls back what the run wrote: `rows`, or with null all of it, of which the API knows more than is here. */
 export function rollBack(run, store, rows, done) {
   const chosen = (rows ?? store.rows).filter(isWritten);
   const unsure = chosen.filter((row) => row.finding.state === "failed").length;
@@ -91,7 +93,7 @@ export function rollBack(run, store, rows, done) {
     confirm: `Roll back ${number(chosen.length)}`,
     tone: "danger",
     send: (form) => ordered(run, "rollback", rows && chosen, form),
-    done: told(`Rolling back ${counted(chosen.length, "machine")}.`, done),
+    ...ends(`Rolling back ${counted(chosen.length, "machine")}.`, done),
   });
 }
 
@@ -112,7 +114,7 @@ export function cancel(run, done) {
     confirm: "Cancel the run",
     tone: "danger",
     send: (form) => ordered(run, "cancel", null, form),
-    done: told(writes ? "The run stops between two batches." : "The run is cancelled.", done),
+    ...ends(writes ? "The run stops between two batches." : "The run is cancelled.", done),
   });
 }
 
@@ -150,7 +152,7 @@ export function resolve(run, row, candidate, done) {
         candidate: { cluster: candidate.cluster, uuid: candidate.uuid },
         comment: form.get("comment"),
       }),
-    done: told(`${machine.name}: the VM is chosen. It is a proposed remap now.`, done),
+    ...ends(`${machine.name}: the VM is chosen. It is a proposed remap now.`, done),
   });
 }
 
@@ -199,20 +201,24 @@ function certainty(rows) {
   ];
 }
 
-function decided(run, store, action, rows, form, more = {}) {
-  return send("POST", `${path(run)}/${action}`, {
-    machines: rows.map((row) => row.id),
-    fingerprint: store.fingerprint,
-    ...comment(form),
-    ...more,
-  });
+function decided(run, plan, action, rows, form, more = {}) {
+  return ordered(run, action, rows, form, { fingerprint: plan, ...more });
 }
 
-function ordered(run, action, rows, form) {
-  return send("POST", `${path(run)}/${action}`, {
-    ...(rows ? { machines: rows.map((row) => row.id) } : {}),
-    ...comment(form),
-  });
+async function ordered(run, action, rows, form, more = {}) {
+  const machines = rows ? { machines: rows.map((row) => row.id) } : {};
+  try {
+    return await send("POST", `${path(run)}/${action}`, { ...machines, ...comment(form), ...more });
+  } catch (problem) {
+    throw inNames(problem, rows ?? []);
+  }
+}
+
+// the API names machines by their ids
+function inNames(problem, rows) {
+  const named = rows.filter((row) => problem.document?.machines?.includes(row.id));
+  for (const { id, finding } of named) problem.message = problem.message.replaceAll(id, () => finding.machine.name);
+  return problem;
 }
 
 function comment(form) {
@@ -220,10 +226,13 @@ function comment(form) {
   return text ? { comment: text } : {};
 }
 
-function told(text, done) {
-  return (run) => {
-    tell(text);
-    done(run);
+function ends(text, done) {
+  return {
+    done: (run) => {
+      tell(text);
+      done(run);
+    },
+    refused: () => done(null),
   };
 }
 

@@ -3,7 +3,6 @@
 
 import { el, mono, name, replace } from "./dom.js";
 import { canSelect } from "./possible.js";
-import { address } from "./router.js";
 import { VirtualList } from "./virtual_list.js";
 import { confidence, findingTag, stateTag } from "./words.js";
 
@@ -123,7 +122,7 @@ export class FindingsTable {
     const selected = this.#store.selection.has(row.id);
     const link = el(
       "a",
-      { href: address("runs", this.#store.runId, "machines", row.id), tabindex: here, class: "machine-name" },
+      { href: this.#store.machine(row), tabindex: here, class: "machine-name" },
       name(machine.name),
     );
     const box =

@@ -14,12 +14,13 @@ const HOUR_MS = 3_600_000;
 
 /**
  * `onrun(run, same)` gets each look, `same` where nothing changed; `onproblem(problem)` what was refused. The function
- * that is returned takes the run that an action answered with. `run.closed` says why nothing may be approved: null if it may
- * be, undefined as long as nobody knows.
+ * that is returned takes the run that an action answered with, null where it was refused. `run.closed` says why nothing
+ * may be approved: null if it may be, undefined as long as nobody knows.
  */
 export function followRun(runId, signal, onrun, onproblem) {
   const path = `/runs/${encodeURIComponent(runId)}`;
   let run = null;
+  let actions = 0; // what a look has asked for before one of them may be older than its answer
 
   function changed(next) {
     if (signal.aborted) return;
@@ -30,8 +31,11 @@ export function followRun(runId, signal, onrun, onproblem) {
   }
 
   async function look() {
+    const before = actions;
     try {
-      changed(await get(path, { signal }));
+      const next = await get(path, { signal });
+      if (before !== actions) return;
+      changed(next);
       if (!REVIEWABLE.includes(run.status)) return;
       const closed = await closedBy(run, signal);
       if (JSON.stringify(closed) !== JSON.stringify(run.closed)) changed({ ...run, closed });
@@ -40,12 +44,10 @@ export function followRun(runId, signal, onrun, onproblem) {
     }
   }
 
-  let wake = () => {};
-  look().then(() => {
-    wake = poll(() => (run && WORKING.includes(run.status) ? AT_WORK_SECONDS : AT_REST_SECONDS), look, signal);
-  });
+  const wake = poll(() => (run && WORKING.includes(run.status) ? AT_WORK_SECONDS : AT_REST_SECONDS), look, signal);
   return (next) => {
-    changed(next);
+    actions += 1;
+    if (next) changed(next);
     wake();
   };
 }

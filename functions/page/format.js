@@ -25,6 +25,15 @@ export function time(at, now = new Date()) {
   return el("time", { datetime: at, title: `${at.replace("T", " ").replace(/\.\d+Z|Z$/, "")} UTC` }, text);
 }
 
+/** How long ago, to be kept true by `refreshAges`. */
+export function age(at) {
+  return el("span", { class: "age", "data-at": at }, ago(at));
+}
+
+export function refreshAges(box) {
+  for (const each of box.querySelectorAll(".age")) each.textContent = ago(each.dataset.at);
+}
+
 export function ago(at, now = Date.now()) {
   const seconds = Math.round((now - Date.parse(at)) / 1000);
   if (seconds < 10) return "just now";

@@ -24,10 +24,12 @@ export function showHealth(outlet, _, signal) {
   title("Health");
   const box = el("div", {});
   const again = el("button", { type: "button", id: "again", onclick: look }, "Check again");
+  let asking = false; // a button that is disabled would lose the focus
   outlet.append(el("div", { class: "head" }, el("h1", {}, "Health"), el("div", { class: "actions" }, again)), box);
 
   async function look() {
-    again.disabled = true;
+    if (asking) return;
+    asking = true;
     replace(box, loading("Asking every dependency; this takes up to 15 seconds"));
     try {
       const health = await ready(signal);
@@ -36,7 +38,7 @@ export function showHealth(outlet, _, signal) {
     } catch (problem) {
       if (!signal.aborted) replace(box, failure(problem, look));
     } finally {
-      again.disabled = false;
+      asking = false;
     }
   }
 

@@ -4,30 +4,79 @@ import { get, query } from "./api.js";
 import * as decide from "./decide.js";
 import { el, mono, name, replace } from "./dom.js";
 import { findingsOf } from "./findings.js";
-import { followRun } from "./follow_run.js";
 import { canApprove, canResolve, canReview, canRollBack, isOpen, isProposed, isWritten } from "./possible.js";
-import { address } from "./router.js";
-import { eventLine } from "./run_history.js";
+import { eventLine, eventsLoad } from "./run_history.js";
 import { runTitle } from "./run_head.js";
 import { title } from "./shell.js";
 import { callout, empty, failure, loading } from "./states.js";
+import { watchRun } from "./watch_run.js";
 import { confidence, evidenceWord, findingTag, spoken, stateTag, statusTag } from "./words.js";
 
 const EVENTS_PAGE = 1000;
 
-export function showMachine(outlet, [runId, machineId], signal) {
-  const store = findingsOf(runId);
-  const box = el("div", { class: "machine" });
-  const events = el("div", {});
-  let run = null;
-  let drawn = "";
-  title("Machine");
-  outlet.append(box);
-  replace(box, loading("Loading the machine", "h1"));
+// what stands on the two sides, by how far the remap is
+const SIDES = {
+  proposed: ["Citrix has", "It would have"],
+  approved: ["Citrix has", "It will have"],
+  applying: ["Citrix had", "It is to have"],
+  applied: ["Citrix had", "It was given"],
+  verified: ["Citrix had", "It has now"],
+  failed: ["Citrix had", "It was to have"],
+  superseded: ["Citrix had", "It was to have"],
+  rejected: ["Citrix has", "It would have had"],
+  "rolled-back": ["Citrix has again", "The run had given it"],
+  "rollback-failed": ["Citrix had", "The run gave it"],
+};
 
-  function draw() {
-    const row = store.byId.get(machineId);
-    if (signal.aborted || !run) return;
+export function showMachine(outlet, [runId, machineId], signal) {
+  title("Machine");
+  watchRun(outlet, runId, signal, "the machine", (box, during) => new Machine(box, runId, machineId, during));
+}
+
+class Machine {
+  #box;
+  #id;
+  #signal;
+  #store;
+  #run = null;
+  #changed = null;
+  #early = null; // the page that the address names
+  #drawn = "";
+  #events = el("div", {});
+  #reading = 0;
+
+  constructor(box, runId, machineId, signal) {
+    box.className = "machine";
+    this.#box = box;
+    this.#id = machineId;
+    this.#signal = signal;
+    this.#store = findingsOf(runId);
+    replace(box, loading("Loading the machine", "h1"));
+    replace(this.#events, eventsLoad());
+    this.#store.addEventListener("change", () => this.#draw(), { signal });
+  }
+
+  draw(run, changed) {
+    this.#run = run;
+    this.#changed = changed;
+    this.#bring();
+    this.#draw();
+  }
+
+  same() {
+    this.#bring();
+  }
+
+  async #bring() {
+    this.#early ??= this.#store.bringPage(this.#run, new URLSearchParams(location.search).get("page"));
+    await this.#early;
+    this.#store.bring(this.#run);
+  }
+
+  #draw() {
+    const [store, run] = [this.#store, this.#run];
+    const row = store.byId.get(this.#id);
+    if (!run) return;
     const text = JSON.stringify([
       run.status,
       run.fingerprint,
@@ -35,43 +84,59 @@ export function showMachine(outlet, [runId, machineId], signal) {
       run.closed ?? String(run.closed),
       row?.finding,
       store.complete,
+      store.problem?.message,
     ]);
-    if (text === drawn) return;
-    drawn = text;
+    if (text === this.#drawn) return;
+    this.#drawn = text;
     if (row) {
       title(row.finding.machine.name);
-      replace(box, drawMachine(run, store, row, changed), section("Events", events));
-      drawEvents(events, runId, machineId, signal);
+      replace(this.#box, drawMachine(run, store, row, this.#changed), section("Events", this.#events));
+      this.#readEvents();
     } else if (store.problem)
       replace(
-        box,
+        this.#box,
         failure(store.problem, () => store.bring(run, { anew: true }), "h1"),
       );
-    else if (store.complete) {
-      const back = el("a", { class: "button", href: address("runs", runId) }, "To the run");
-      replace(
-        box,
-        empty(
-          "Not in this run",
-          "The run has no finding for a machine with this id. A scheduled run keeps none for aligned machines.",
-          back,
-        ),
-      );
+    else if (run.fingerprint === null || store.complete) replace(this.#box, nothing(store));
+  }
+
+  async #readEvents() {
+    const reading = (this.#reading += 1);
+    const found = [];
+    let cursor = null;
+    let problem = null;
+    try {
+      do {
+        const path = `/runs/${encodeURIComponent(this.#store.runId)}/events`;
+        const page = await get(path + query({ limit: EVENTS_PAGE, cursor }), { signal: this.#signal });
+        found.push(...page.items.filter((event) => event.machine === this.#id));
+        cursor = page.cursor;
+      } while (cursor !== null);
+    } catch (failed) {
+      problem = failed;
     }
+    if (this.#signal.aborted || reading !== this.#reading) return;
+    replace(this.#events, problem ? el("p", { class: "callout bad" }, problem.message) : eventsOf(found));
   }
+}
 
-  function looked(next) {
-    run = next;
-    store.bring(run);
-    draw();
-  }
+function nothing(store) {
+  const text = store.complete
+    ? "The run has no finding for a machine with this id. A scheduled run keeps none for aligned machines."
+    : "The run has compared no machine.";
+  const back = el("a", { class: "button", href: store.address }, "To the run");
+  return empty("Not in this run", text, back, "h1");
+}
 
-  function failed(problem, look) {
-    if (!run || problem.signedOut) replace(box, failure(problem, look, "h1"));
-  }
-
-  store.addEventListener("change", draw, { signal });
-  const changed = followRun(runId, signal, looked, failed);
+function eventsOf(found) {
+  if (found.length)
+    return el(
+      "ol",
+      { class: "events" },
+      found.map((event) => eventLine(event)),
+    );
+  const text = "None of this machine alone. What was done to many at once stands under What happened of the run.";
+  return el("p", { class: "quiet" }, text);
 }
 
 function drawMachine(run, store, row, changed) {
@@ -81,7 +146,7 @@ function drawMachine(run, store, row, changed) {
     el(
       "p",
       { class: "back" },
-      el("a", { href: back(store) }, "Run ", runTitle(run)),
+      el("a", { href: store.address }, "Run ", runTitle(run)),
       statusTag(run.status),
       neighbours(store, row),
     ),
@@ -105,14 +170,10 @@ function drawMachine(run, store, row, changed) {
     ),
     el("p", { class: "lead" }, name(explanation), " ", el("span", { class: "mono reason" }, reason)),
     error && callout("bad", spoken(state ?? finding), name(error)),
-    fromTo(from, to),
+    fromTo(from, to, state),
     section("Evidence", evidence(row.finding)),
     section(row.finding.candidates.length === 1 ? "The one candidate" : "Candidates", candidates(run, row, changed)),
   ];
-}
-
-function back(store) {
-  return address("runs", store.runId);
 }
 
 // the one before and the one after, in the order of the table that somebody came from
@@ -120,7 +181,7 @@ function neighbours(store, row) {
   const rows = store.shown.length ? store.shown : store.rows;
   const at = rows.findIndex((each) => each.id === row.id);
   if (at < 0) return null;
-  const link = (text, other) => other && el("a", { href: address("runs", store.runId, "machines", other.id) }, text);
+  const link = (text, other) => other && el("a", { href: store.machine(other) }, text);
   return el("span", { class: "neighbours" }, link("Previous", rows[at - 1]), link("Next", rows[at + 1]));
 }
 
@@ -134,13 +195,14 @@ function actions(run, store, row, changed) {
   ];
 }
 
-function fromTo(from, to) {
+function fromTo(from, to, state) {
+  const [before, after] = SIDES[state ?? "proposed"];
   return el(
     "div",
     { class: "from-to" },
-    side("Citrix has", from, to),
+    side(before, from, to),
     to && el("span", { class: "arrow", "aria-hidden": "true" }, "→"),
-    to && side("It will have", to, from),
+    to && side(after, to, from),
   );
 }
 
@@ -208,7 +270,7 @@ function candidates(run, row, changed) {
     el(
       "tr",
       { role: "row" },
-      columns.map(([, cell]) => el("td", { role: "cell" }, cell(candidate, index))),
+      columns.map(([text, cell]) => el("td", { role: "cell", "data-label": text }, cell(candidate, index))),
     ),
   );
   return el(
@@ -216,38 +278,6 @@ function candidates(run, row, changed) {
     { class: "plain", role: "table", "aria-label": "Candidates" },
     el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, head)),
     el("tbody", { role: "rowgroup" }, lines),
-  );
-}
-
-async function drawEvents(box, runId, machineId, signal) {
-  const found = [];
-  let cursor = null;
-  try {
-    do {
-      const page = await get(`/runs/${encodeURIComponent(runId)}/events${query({ limit: EVENTS_PAGE, cursor })}`, {
-        signal,
-      });
-      found.push(...page.items.filter((event) => event.machine === machineId));
-      cursor = page.cursor;
-    } while (cursor !== null);
-  } catch (problem) {
-    if (!signal.aborted) replace(box, el("p", { class: "callout bad" }, problem.message));
-    return;
-  }
-  const quiet = el(
-    "p",
-    { class: "quiet" },
-    "None of this machine alone. What was done to many at once stands under What happened of the run.",
-  );
-  replace(
-    box,
-    found.length
-      ? el(
-          "ol",
-          { class: "events" },
-          found.map((event) => eventLine(event, null)),
-        )
-      : quiet,
   );
 }
 

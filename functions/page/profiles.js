@@ -164,7 +164,7 @@ function covers(profile) {
     el(
       "dd",
       {},
-      `mode ${policy.mode}, up to ${policy.maxChanges} remaps or ${policy.maxChangePercent} %`,
+      `mode ${policy.mode}, up to ${policy.maxChanges} remaps or ${policy.maxChangePercent}\u00a0%`,
       policy.dr.mode && `; with a target mode ${policy.dr.mode}`,
       policy.fourEyes && "; four eyes",
     ),

@@ -21,11 +21,6 @@ export function go(address, { replace = false } = {}) {
   render();
 }
 
-/** Shows the present address anew. */
-export function again() {
-  render();
-}
-
 export function address(...parts) {
   return [ROOT, ...parts.map(encodeURIComponent)].join("/");
 }
@@ -40,7 +35,11 @@ function follow(event) {
   const link = event.target.closest("a[href]");
   const plain = event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey;
   if (!link || !plain || event.defaultPrevented || link.target || link.hasAttribute("download")) return;
-  if (link.getAttribute("href").startsWith("#")) return;
+  if (link.getAttribute("href").startsWith("#")) {
+    // another fragment would be another address, and the view made anew
+    event.preventDefault();
+    return outlet.focus();
+  }
   if (link.origin !== location.origin || !matched(link.pathname)) return;
   event.preventDefault();
   go(link.pathname + link.search);
@@ -59,7 +58,7 @@ function matched(path) {
 function render({ first = false } = {}) {
   leave.abort();
   leave = new AbortController();
-  for (const dialog of document.querySelectorAll("dialog")) dialog.remove();
+  for (const dialog of document.querySelectorAll("dialog")) dialog.close();
   const [view, parameters] = matched(location.pathname) ?? [null, []];
   outlet.replaceChildren();
   scrollTo(0, 0);

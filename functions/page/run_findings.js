@@ -7,12 +7,13 @@ import { el, replace, tell } from "./dom.js";
 import { FilterBar, filtersOfAddress, isFiltered, keepFilters, NONE } from "./filters.js";
 import { findingsOf } from "./findings.js";
 import { FindingsTable } from "./findings_table.js";
-import { counted, number } from "./format.js";
+import { counted, number, refreshAges } from "./format.js";
 import { canApply, canApprove, canCancel, canReview, canRollBack, isOpen, isProposed, isWritten } from "./possible.js";
 import { runHead } from "./run_head.js";
 import { sift } from "./sift.js";
+import { title } from "./shell.js";
 import { empty, loading } from "./states.js";
-import { FINDINGS, STATES } from "./words.js";
+import { FINDINGS, spoken, STATES } from "./words.js";
 
 const SEARCH_REST_MS = 120;
 
@@ -48,6 +49,7 @@ export class RunFindings {
       { id: "findings-keys", class: "unseen" },
       "Arrow keys go from row to row, Space selects, Enter opens a machine.",
     );
+    this.#store.query = location.search;
     box.append(
       this.#head,
       this.#charts,
@@ -66,6 +68,7 @@ export class RunFindings {
     const first = this.#run === null;
     this.#run = run;
     this.#changed = changed;
+    title(`${run.profile} ${spoken(run.status)}`);
     if (first) this.#askConnections();
     replace(this.#head, runHead(run, "findings", this.#actions()));
     this.#drawRows();
@@ -77,6 +80,7 @@ export class RunFindings {
   }
 
   same(run) {
+    refreshAges(this.#head);
     this.#store.bring(run); // only where what is here is another, or did not come through
   }
 
@@ -105,6 +109,7 @@ export class RunFindings {
   #filter(changes) {
     this.#filters = { ...this.#filters, ...changes };
     keepFilters(this.#filters);
+    this.#store.query = location.search;
     this.#table.reset();
     clearTimeout(this.#timer);
     // whoever types does not wait for 20,000 rows at each letter
@@ -203,18 +208,21 @@ export class RunFindings {
 
   // what stands where the table would be
   #instead() {
-    const { status, trigger, counts } = this.#run;
+    const { status, trigger, counts, fingerprint } = this.#run;
+    const uncounted = trigger === "schedule" ? counts.findings.aligned : 0;
     if (["queued", "planning"].includes(status))
       return loading(status === "queued" ? "Waiting for a worker" : "Reading Prism and Citrix");
     if (this.#store.loading || (!this.#store.complete && !this.#store.problem)) return loading("Loading the findings");
+    if (this.#store.rows.length && !this.#store.shown.length && uncounted && this.#filters.finding === "aligned")
+      return empty("Not listed", "A scheduled run counts the aligned machines and keeps no row of them.");
     if (this.#store.rows.length && !this.#store.shown.length)
       return empty("Nothing like that", "No finding of this run fits search and filters.");
     if (this.#store.problem) return null;
-    const aligned = trigger === "schedule" ? counts.findings.aligned : 0;
-    if (aligned)
+    if (fingerprint === null) return empty("No plan", "The run ended before it had compared any machine.");
+    if (uncounted)
       return empty(
         "No drift",
-        `${counted(aligned, "machine")} in scope, all aligned. A scheduled run counts those and keeps no row of them.`,
+        `${counted(uncounted, "machine")} in scope, all aligned. A scheduled run counts those and keeps no row of them.`,
       );
     return empty("No findings", "No machine of the site is in the scope of this run.");
   }
@@ -230,7 +238,7 @@ export class RunFindings {
         button(
           "apply",
           `Apply ${number(run.counts.states.approved)} approved …`,
-          () => this.#decide(decide.apply, null),
+          () => decide.apply(run, this.#store, this.#changed),
           "primary",
         ),
       ready && canRollBack(run) && button("rollback", "Roll back …", () => this.#decide(decide.rollBack, null)),
@@ -244,10 +252,12 @@ export class RunFindings {
     const proposed = canApprove(this.#run) ? rows.filter(isProposed) : [];
     const open = canReview(this.#run) ? rows.filter(isOpen) : [];
     const written = canRollBack(this.#run) ? rows.filter(isWritten) : [];
+    const shown = new Set(this.#store.shown);
+    const hidden = rows.filter((row) => !shown.has(row)).length;
     this.#chosen.hidden = !(open.length || written.length);
     replace(
       this.#chosen,
-      el("span", { role: "status" }, `${number(rows.length)} selected`),
+      el("span", { role: "status" }, `${number(rows.length)} selected`, hidden > 0 && `, ${number(hidden)} not shown`),
       this.#button("approve-selected", "Approve", decide.approve, proposed, "primary"),
       this.#button("reject-selected", "Reject", decide.reject, open),
       this.#button("rollback-selected", "Roll back", decide.rollBack, written),
@@ -274,7 +284,7 @@ export class RunFindings {
 
   #decide(action, rows) {
     action(this.#run, this.#store, rows, (run) => {
-      for (const row of rows ?? []) this.#store.selection.delete(row.id);
+      for (const row of (run && rows) ?? []) this.#store.selection.delete(row.id);
       this.#changed(run);
     });
   }

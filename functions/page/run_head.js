@@ -1,7 +1,8 @@
 // The head of one run: what it is, how far it is, what stands in its way, and what can be done with it.
 
 import { el, name } from "./dom.js";
-import { ago, counted, number, time } from "./format.js";
+import { findingsOf } from "./findings.js";
+import { age, counted, number, time } from "./format.js";
 import { ROOT, address } from "./router.js";
 import { callout } from "./states.js";
 import { spoken, STATUSES, statusTag, WORKING } from "./words.js";
@@ -38,7 +39,7 @@ function about(run) {
   const parts = [
     `Mode ${run.mode}`,
     ["started by ", name(run.requestedBy), run.trigger === "hook" && " (an orchestrator)"],
-    [time(run.createdAt), ` (${ago(run.createdAt)})`],
+    [time(run.createdAt), " (", age(run.createdAt), ")"],
     run.endedAt && ["ended ", time(run.endedAt)],
     run.reason && ["“", name(run.reason), "”"],
   ].filter(Boolean);
@@ -77,6 +78,9 @@ function remarks(run) {
         " ",
         run.closed.run && el("a", { href: address("runs", run.closed.run) }, "To the newer run"),
       ),
+    run.status === "planned" &&
+      run.counts.findings.remap > 0 &&
+      callout("note", "A report.", "Nothing of it can be approved. To change something, start a run in mode review."),
     run.notBefore && callout("note", "Waiting", "until ", time(run.notBefore), " before it goes on by itself."),
     run.counts.unmatched > 0 &&
       callout(
@@ -92,7 +96,7 @@ function places(run, place) {
   return el(
     "nav",
     { class: "places", "aria-label": "Run" },
-    el("a", { href: address("runs", run.id), "aria-current": here("findings") }, "Findings"),
+    el("a", { href: findingsOf(run.id).address, "aria-current": here("findings") }, "Findings"),
     el("a", { href: address("runs", run.id, "history"), "aria-current": here("history") }, "What happened"),
     el(
       "span",

@@ -2,33 +2,106 @@
 
 import { get, query } from "./api.js";
 import { el, mono, name, replace } from "./dom.js";
-import { findingsOf } from "./findings.js";
-import { number, time } from "./format.js";
+import { FOLLOWED, findingsOf } from "./findings.js";
+import { number, refreshAges, time } from "./format.js";
 import { address } from "./router.js";
 import { runHead } from "./run_head.js";
-import { failure, loading } from "./states.js";
+import { title } from "./shell.js";
+import { failure } from "./states.js";
 import { spoken } from "./words.js";
 
 const PAGE = 200;
 const MOST_NAMED = 8;
 
-export function drawHistory(box, run, changed, signal) {
-  const events = box.querySelector("#events") ?? el("div", { id: "events" });
-  replace(
-    box,
-    runHead(run, "history", []),
-    el(
-      "div",
-      { class: "history" },
-      el("section", {}, el("h2", {}, "Steps"), steps(run)),
-      el("section", {}, el("h2", {}, "Clusters"), clusters(run)),
-      el("section", {}, el("h2", {}, "What was asked"), asked(run)),
-      Object.values(run.unmatched ?? {}).some((names) => names.length) &&
-        el("section", {}, el("h2", {}, "Names that match nothing"), unmatched(run)),
-      el("section", { class: "wide" }, el("h2", {}, "Events"), events),
-    ),
-  );
-  drawEvents(events, run.id, signal);
+export class RunHistory {
+  #signal;
+  #store;
+  #box;
+  #events = el("div", {});
+  #known = []; // the events that are here
+  #reading = 0;
+
+  constructor(box, runId, signal) {
+    this.#box = box;
+    this.#signal = signal;
+    this.#store = findingsOf(runId);
+    replace(this.#events, eventsLoad());
+    this.#store.addEventListener("change", () => this.#known.length && this.#draw(), { signal });
+  }
+
+  draw(run) {
+    title(`${run.profile} ${spoken(run.status)}`);
+    replace(
+      this.#box,
+      runHead(run, "history", []),
+      el(
+        "div",
+        { class: "history" },
+        el("section", {}, el("h2", {}, "Steps"), steps(run)),
+        el("section", {}, el("h2", {}, "Clusters"), clusters(run)),
+        el("section", {}, el("h2", {}, "What was asked"), asked(run)),
+        Object.values(run.unmatched ?? {}).some((names) => names.length) &&
+          el("section", {}, el("h2", {}, "Names that match nothing"), unmatched(run)),
+        el("section", { class: "wide" }, el("h2", {}, "Events"), this.#events),
+      ),
+    );
+    // the names of the machines; of a very large run the ids have to do where nobody loaded them
+    const findings = Object.values(run.counts.findings).reduce((sum, count) => sum + count, 0);
+    if (findings <= FOLLOWED) this.#store.bring(run);
+    this.#read(Math.max(PAGE, this.#known.length));
+  }
+
+  same() {
+    refreshAges(this.#box);
+  }
+
+  /** Reads the first `most` events; what an older reading brings after this one is left aside. */
+  async #read(most) {
+    const reading = (this.#reading += 1);
+    const found = [];
+    let cursor = null;
+    try {
+      do {
+        const path = `/runs/${encodeURIComponent(this.#store.runId)}/events`;
+        const page = await get(path + query({ limit: PAGE, cursor }), { signal: this.#signal });
+        found.push(...page.items);
+        cursor = page.cursor;
+      } while (cursor !== null && found.length < most);
+    } catch (problem) {
+      if (this.#signal.aborted || reading !== this.#reading) return;
+      return replace(
+        this.#events,
+        failure(problem, () => this.#read(most)),
+      );
+    }
+    if (reading !== this.#reading) return;
+    this.#known = found;
+    this.#draw(cursor !== null);
+  }
+
+  #draw(more = this.#events.querySelector("#more-events") !== null) {
+    const { byId } = this.#store;
+    const link = (id) =>
+      el(
+        "a",
+        { href: byId.has(id) ? this.#store.machine(byId.get(id)) : address("runs", this.#store.runId, "machines", id) },
+        name(byId.get(id)?.finding.machine.name ?? `machine ${id.slice(0, 8)}`),
+      );
+    const button = el(
+      "button",
+      { type: "button", id: "more-events", onclick: () => this.#read(this.#known.length + PAGE) },
+      "More",
+    );
+    replace(
+      this.#events,
+      el(
+        "ol",
+        { class: "events" },
+        grouped(this.#known).map((group) => eventLine(group, link)),
+      ),
+      more && el("p", { class: "actions" }, button),
+    );
+  }
 }
 
 function steps(run) {
@@ -76,7 +149,7 @@ function asked(run) {
     ["Run", mono(run.id)],
     ["Plan", run.fingerprint && mono(run.fingerprint)],
     ["Target", run.target && name(run.target)],
-    ["Limits", `${number(run.limits.maxChanges)} remaps, ${run.limits.maxChangePercent} % of the machines in scope`],
+    ["Limits", `${number(run.limits.maxChanges)} remaps, ${run.limits.maxChangePercent}\u00a0% of the machines in scope`],
     ["Out of scope", run.counts.outOfScope > 0 && `${number(run.counts.outOfScope)} machines`],
     ["Settles for", run.settleSeconds > 0 && `${number(run.settleSeconds)} s`],
     ["Incident began", run.incidentStart && time(run.incidentStart)],
@@ -103,33 +176,6 @@ function unmatched(run) {
     );
 }
 
-async function drawEvents(box, runId, signal) {
-  if (!box.hasChildNodes()) replace(box, loading("Loading the events"));
-  const list = el("ol", { class: "events" });
-  try {
-    await more(box, list, runId, null, signal);
-  } catch (problem) {
-    if (!signal.aborted)
-      replace(
-        box,
-        failure(problem, () => drawEvents(box, runId, signal)),
-      );
-  }
-}
-
-async function more(box, list, runId, cursor, signal) {
-  const page = await get(`/runs/${encodeURIComponent(runId)}/events${query({ limit: PAGE, cursor })}`, { signal });
-  list.append(...grouped(page.items).map((group) => eventLine(group, runId)));
-  const next =
-    page.cursor &&
-    el(
-      "button",
-      { type: "button", id: "more-events", onclick: () => more(box, list, runId, page.cursor, signal) },
-      "More",
-    );
-  replace(box, list, next && el("p", { class: "actions" }, next));
-}
-
 // what was done to several machines in one go is told once, and then of each: here that is one line
 function grouped(events) {
   const groups = new Map();
@@ -141,20 +187,13 @@ function grouped(events) {
   return [...groups.values()];
 }
 
-/** One event as a line; with `runId` it has links to the `machines` that it is about. */
-export function eventLine(event, runId) {
-  const known = runId ? findingsOf(runId).byId : new Map();
-  const machines = (runId && event.machines) || [];
-  const links = machines
-    .slice(0, MOST_NAMED)
-    .map((id) => [
-      " ",
-      el(
-        "a",
-        { href: address("runs", runId, "machines", id) },
-        name(known.get(id)?.finding.machine.name ?? `machine ${id.slice(0, 8)}`),
-      ),
-    ]);
+export function eventsLoad() {
+  return el("p", { class: "quiet", "aria-busy": "true" }, "Loading the events …");
+}
+
+/** One event as a line; `link(id)` leads to one of the `machines` that it is about. */
+export function eventLine(event, link = null) {
+  const machines = (link && event.machines) || [];
   return el(
     "li",
     {},
@@ -164,8 +203,13 @@ export function eventLine(event, runId) {
       "span",
       { class: "detail" },
       name(event.detail),
-      links,
-      machines.length > MOST_NAMED && ` and ${number(machines.length - MOST_NAMED)} more`,
+      machines.length > 0 &&
+        el(
+          "span",
+          { class: "machines" },
+          machines.slice(0, MOST_NAMED).map(link),
+          machines.length > MOST_NAMED && el("span", {}, `and ${number(machines.length - MOST_NAMED)} more`),
+        ),
     ),
   );
 }

@@ -9,7 +9,7 @@ import { address, keepQuery } from "./router.js";
 import { runTitle } from "./run_head.js";
 import { may } from "./session.js";
 import { title } from "./shell.js";
-import { empty, failure, loading } from "./states.js";
+import { empty, failure, loading, stale } from "./states.js";
 import { FINDINGS, spoken, STATES, STATUSES, statusTag, WORKING } from "./words.js";
 
 const PAGE = 50;
@@ -20,7 +20,7 @@ export function showRuns(outlet, _, signal) {
   const asked = new URLSearchParams(location.search);
   const filters = { profile: asked.get("profile") ?? "", status: asked.get("status") ?? "" };
   const box = el("div", {});
-  const alarm = el("div", { role: "alert" });
+  const alarm = el("div", { class: "alarm", role: "alert" });
   let runs = null;
   let cursor = null;
 
@@ -59,15 +59,15 @@ export function showRuns(outlet, _, signal) {
       const page = await get(`/runs${query({ ...filters, limit: PAGE, cursor: before })}`, { signal });
       if (asking !== JSON.stringify(filters)) return;
       const fresh = new Set(page.items.map((run) => run.id));
-      const others = (runs ?? []).filter((run) => !fresh.has(run.id));
-      if (runs === null || before) cursor = page.cursor;
-      // newest first: what a look at the first page brings stands before what is there, an older page behind it
-      runs = before ? [...others, ...page.items] : [...page.items, ...others];
+      if (before) runs = [...runs.filter((run) => !fresh.has(run.id)), ...page.items];
+      // of what is there only the runs that are older than this page: one that it no longer has left the filters
+      else runs = [...page.items, ...(page.cursor ? older(runs ?? [], fresh) : [])];
+      if (before || runs.length === page.items.length) cursor = page.cursor;
       replace(alarm);
       draw();
     } catch (problem) {
-      if (signal.aborted) return;
-      if (runs && !problem.signedOut) replace(alarm, el("p", { class: "callout bad" }, problem.message));
+      if (signal.aborted || asking !== JSON.stringify(filters)) return;
+      if (runs && !problem.signedOut) replace(alarm, stale(problem));
       else
         replace(
           box,
@@ -93,13 +93,15 @@ export function showRuns(outlet, _, signal) {
   }
 
   fillProfiles();
-  look().then(() =>
-    poll(
-      () => (runs?.some((run) => WORKING.includes(run.status)) ? AT_WORK_SECONDS : AT_REST_SECONDS),
-      () => look(),
-      signal,
-    ),
+  poll(
+    () => (runs?.some((run) => WORKING.includes(run.status)) ? AT_WORK_SECONDS : AT_REST_SECONDS),
+    () => look(),
+    signal,
   );
+}
+
+function older(runs, fresh) {
+  return runs.slice(runs.findLastIndex((run) => fresh.has(run.id)) + 1);
 }
 
 function startLink() {
@@ -178,10 +180,7 @@ function found(run) {
     el(
       "span",
       { class: "sub" },
-      said(
-        findings,
-        Object.keys(FINDINGS).filter((word) => word !== "excluded"),
-      ),
+      said(findings, Object.keys(FINDINGS)),
     ),
     Object.keys(states).length > 0 && el("span", { class: "sub" }, said(states, Object.keys(STATES))),
   ];

@@ -6,8 +6,11 @@ const FINDING_ORDER = Object.keys(FINDINGS);
 const STATE_ORDER = Object.keys(STATES);
 const LAST = "\uffff";
 
-/** A finding with what filtering and sorting need, made once: 20,000 of them are compared at each key stroke. */
-export function rowOf(finding) {
+/**
+ * A finding with what filtering and sorting need, made once: 20,000 of them are compared at each key stroke. `page` is
+ * the cursor of the page that it came with, null for the first one.
+ */
+export function rowOf(finding, page) {
   const { machine, from, to, candidates } = finding;
   const texts = [
     machine.name,
@@ -24,7 +27,9 @@ export function rowOf(finding) {
   ];
   return {
     id: machine.id,
+    page,
     finding,
+    change: JSON.stringify([from, to]),
     nameKey: natural(machine.name),
     searched: texts.filter(Boolean).join("\n").toLowerCase(),
   };
@@ -44,7 +49,7 @@ export function sift(rows, filters, clustersOf) {
 }
 
 /** `sort` is a column's name, with a minus before it for the other direction. */
-export function sorted(rows, sort) {
+function sorted(rows, sort) {
   const down = sort.startsWith("-");
   const key = KEYS[down ? sort.slice(1) : sort] ?? KEYS.name;
   const keyed = rows.map((row) => [key(row), row]);

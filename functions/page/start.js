@@ -62,7 +62,7 @@ class StartForm {
   #mode = el("select", { id: "mode", name: "mode", "aria-describedby": "mode-hint" });
   #modeHint = el("p", { class: "hint", id: "mode-hint" });
   #settles = el("div", {});
-  #csv = "";
+  #csv = Promise.resolve("");
   #csvSaid = el(
     "p",
     { class: "hint", id: "csv-hint", role: "status" },
@@ -105,6 +105,8 @@ class StartForm {
       this.#refused,
       el("p", { class: "actions" }, this.#go),
     );
+    // a field that is wrong is pointed at by the browser, which cannot see into what is closed
+    this.element.addEventListener("invalid", (event) => unfold(event.target), { capture: true });
     this.#drawProfile();
   }
 
@@ -198,16 +200,19 @@ class StartForm {
     return el("div", { class: "field" }, el("label", { for: "csv" }, "Machines from a CSV file"), file, this.#csvSaid);
   }
 
+  // whoever starts the run while the file is still being read waits for it: without it the scope would be another
   async #read(file) {
-    this.#csv = "";
+    this.#csv = Promise.resolve("");
     const [chosen] = file.files;
     if (!chosen) return replace(this.#csvSaid, "A CSV with a column Name. It narrows the scope.");
     if (chosen.size > LARGEST_CSV) {
       file.value = "";
       return replace(this.#csvSaid, "That file is larger than 10 MB. Split it.");
     }
-    this.#csv = await chosen.text();
-    const lines = this.#csv.split(/\r?\n/).filter((line) => line.trim()).length;
+    const reading = (this.#csv = chosen.text());
+    const text = await reading.catch(() => "");
+    if (reading !== this.#csv) return;
+    const lines = text.split(/\r?\n/).filter((line) => line.trim()).length;
     replace(this.#csvSaid, name(chosen.name), `: ${counted(Math.max(0, lines - 1), "line")} below the head.`);
   }
 
@@ -232,7 +237,7 @@ class StartForm {
     this.#go.disabled = true;
     replace(this.#refused);
     try {
-      const body = requestOf(form, this.#csv);
+      const body = requestOf(form, await this.#csv);
       const path = `/profiles/${encodeURIComponent(this.#profile.value)}/runs`;
       const run = await send("POST", path, body, { headers: { "Idempotency-Key": this.#key } });
       go(address("runs", run.id));
@@ -247,12 +252,15 @@ class StartForm {
       .split(".")
       .at(-1)
       .replace(/\[\d+\]$/, "");
-    const control = this.element.elements.namedItem(named);
-    if (!control) return;
-    const around = control.closest("details");
-    if (around) around.open = true;
+    const control = this.element.elements.namedItem(named) ?? this.#go;
+    unfold(control);
     control.focus();
   }
+}
+
+function unfold(control) {
+  const around = control.closest("details");
+  if (around) around.open = true;
 }
 
 function field(label, control, hint = null, hintId = null) {

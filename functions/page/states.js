@@ -13,9 +13,9 @@ export function loading(text = "Loading", heading = "p") {
   );
 }
 
-/** `actions` are links or buttons. */
-export function empty(title, text, ...actions) {
-  return el("div", { class: "blank" }, el("h2", {}, title), el("p", {}, text), buttons(actions));
+/** `action` is a link or a button. */
+export function empty(title, text, action = null, heading = "h2") {
+  return el("div", { class: "blank" }, el(heading, {}, title), el("p", {}, text), buttons([action]));
 }
 
 /** An error with its remedy, which is part of the API's sentence, and a way to try again. */
@@ -34,6 +34,11 @@ export function failure(problem, retry, heading = "h2") {
   );
 }
 
+/** What is shown is not what is there now; whoever shows it looks again. */
+export function stale(problem) {
+  return el("p", { class: "callout bad" }, problem.message, " It is asked again by itself.");
+}
+
 export function signedOut(detail = "Sign in to see runs and to decide on them.") {
   return el(
     "div",
@@ -44,7 +49,7 @@ export function signedOut(detail = "Sign in to see runs and to decide on them.")
   );
 }
 
-export function noRole(problem) {
+function noRole(problem) {
   return el(
     "div",
     { class: "blank" },

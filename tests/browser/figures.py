@@ -53,7 +53,18 @@ def measure(review: Review, run: Json) -> tuple[Page, dict[str, Any]]:
     page.get_by_role("button", name="Machine", exact=True).click()
     page.wait_for_timeout(500)
     figures["longestInSearchAndOrder"] = _longest(page)
+    figures["machineByLink"] = _by_link(review, page)
     return page, figures
+
+
+def _by_link(review: Review, page: Page) -> int:
+    """From the navigation to the evidence of the last machine, for somebody who only has its address."""
+    page.locator(".rows .machine-name").first.press("End")
+    address = page.locator(":focus").get_attribute("href") or ""
+    page.keyboard.press("Home")
+    other = review.page(address.removeprefix("/api/review"), "riley")
+    other.locator(".evidence li").first.wait_for()
+    return round(other.evaluate("performance.now()"))
 
 
 def _longest(page: Page) -> int:

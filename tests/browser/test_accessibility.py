@@ -91,6 +91,7 @@ def test_a_keyboard_is_all_that_an_approval_takes(review: Review) -> None:
     page.keyboard.press("Tab")
     assert focused(page) == "Skip to the content"
     page.keyboard.press("Enter")
+    assert page.url == review.address(f"/runs/{run['id']}"), "it is the same view, and not made anew"
     tab_to(page, r"Select CORP\\FIN-001")
     page.keyboard.press("Space")
     page.keyboard.press("ArrowDown")
@@ -130,6 +131,8 @@ def test_what_happens_is_said_to_whoever_does_not_see_it(review: Review) -> None
 def test_the_list_and_a_decision_fit_a_phone(review: Review) -> None:
     run = review.run()
     page = shown(review.page(f"/runs/{run['id']}", size=PHONE), "#approve-shown")
+    row = page.get_by_role("row").filter(has=page.get_by_role("link", name="CORP\\FIN-002"))
+    expect(row.get_by_text("strong")).to_be_visible()
     page.get_by_role("checkbox", name="Select CORP\\FIN-002").check()
     page.get_by_role("button", name="Reject 1 …").click()
     dialog = page.get_by_role("dialog")

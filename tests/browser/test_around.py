@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Route, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.browsing import Review
 from tests.browser.conftest import Serve
 from tests.browser.estate import review_estate
+from tests.e2e.client import Json
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +43,7 @@ def test_a_run_is_started_with_scope_and_csv(review: Review) -> None:
     expect(page.locator(".head .tag")).to_have_text("planned")
     assert page.locator(".rows .machine-name").all_inner_texts() == ["CORP\\W11-001", "CORP\\W11-002"]
     expect(page.get_by_text("Names that match nothing")).to_be_visible()
+    expect(page.get_by_text("Nothing of it can be approved")).to_be_visible()
     page.get_by_role("link", name="What happened").click()
     expect(page.get_by_text("GHOST-1")).to_be_visible()
 
@@ -52,6 +54,31 @@ def test_a_request_that_is_refused_is_explained_beside_its_field(review: Review)
     page.get_by_role("button", name="Start the run").click()
     expect(page.get_by_role("alert")).to_contain_text("atlantis")
     expect(page.get_by_label("Target")).to_be_focused()
+
+
+def test_a_run_waits_for_the_csv_that_is_still_being_read(review: Review) -> None:
+    page = review.page("/signed-out", user="olive")
+    page.add_init_script("Blob.prototype.text = () => new Promise((done) => (window.read = done))")
+    page.goto(review.address("/start"))
+    page.get_by_label("Mode").select_option("report")
+    page.get_by_text("Only some machines").click()
+    page.get_by_label("CSV").set_input_files({"name": "pilot.csv", "mimeType": "text/csv", "buffer": b"-"})
+    with page.expect_request("**/profiles/*/runs") as sent:
+        page.get_by_role("button", name="Start the run").click()
+        page.evaluate("read('Name\\nW11-001\\n')")
+    assert sent.value.post_data_json["machinesCsv"] == "Name\nW11-001\n"
+
+
+def test_a_wrong_field_is_shown_where_it_is_folded_away(review: Review) -> None:
+    page = review.page("/start", user="olive")
+    limits = page.get_by_text("Limits", exact=True)
+    limits.click()
+    most = page.get_by_label("Most remaps without a person")
+    most.fill("201")
+    limits.click()
+    expect(most).to_be_hidden()
+    page.get_by_role("button", name="Start the run").click()
+    expect(most).to_be_focused()
 
 
 def test_mode_auto_asks_first(review: Review) -> None:
@@ -121,6 +148,7 @@ def test_health_says_what_to_do(review: Review) -> None:
         review.app.sandbox.faults.clear("relay-down")
     page.get_by_role("button", name="Check again").click()
     expect(page.get_by_text("All ready.")).to_be_visible()
+    expect(page.get_by_role("button", name="Check again")).to_be_focused()
 
 
 def test_an_app_that_does_not_answer_is_said_and_asked_again(review: Review) -> None:
@@ -151,3 +179,23 @@ def test_a_problem_is_shown_in_the_apis_words(review: Review) -> None:
 def test_a_run_that_is_not_there_is_said_to_be_missing(review: Review, path: str) -> None:
     page = review.page(path)
     expect(page.get_by_role("heading", level=1)).to_have_text("Not there")
+
+
+def test_a_run_without_findings_says_why(review: Review) -> None:
+    run = review.run({"mode": "report"})
+    ended = {**run, "status": "failed", "fingerprint": None, "counts": {**run["counts"], "findings": {}, "states": {}}}
+    scheduled = {**run, "trigger": "schedule"}
+    kept = [f for f in review.api.findings(run["id"]).values() if f["finding"] != "aligned"]
+    for shape, items, path, said in (
+        (ended, [], "", "ended before it had compared any machine"),
+        (scheduled, kept, "?finding=aligned", "counts the aligned machines and keeps no row of them"),
+    ):
+        page = review.page("/signed-out")
+        answers(page, f"**/api/runs/{run['id']}", shape)
+        answers(page, "**/remaps?**", {"items": items, "cursor": None})
+        page.goto(review.address(f"/runs/{run['id']}{path}"))
+        expect(page.get_by_text(said)).to_be_visible()
+
+
+def answers(page: Page, address: str, document: Json) -> None:
+    page.route(address, lambda route: route.fulfill(json=document))

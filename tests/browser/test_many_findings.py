@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from sandbox.large_world import large_world
 from tests.browser.browsing import Review
@@ -48,3 +49,22 @@ def test_twenty_thousand_findings(review: Review, record_property: Callable[[str
     dialog = page.get_by_role("dialog")
     expect(dialog.get_by_role("heading")).to_have_text(f"Approve {remaps:,} remaps")
     expect(dialog.get_by_role("row").nth(1)).to_contain_text(f"Nutanix AHV Amsterdam{remaps:,}")
+
+
+def test_a_link_to_one_machine_does_not_wait_for_all_of_them(review: Review) -> None:
+    run = review.run(within=200)
+    page = review.page(f"/runs/{run['id']}?sort=-name")
+    last = page.get_by_role("link", name="CORP\\W11-020000")
+    last.wait_for(timeout=60_000)
+    link = last.get_attribute("href") or ""
+    one = review.page("/signed-out", "riley")
+    others: list[Route] = []
+    cursor = parse_qs(urlsplit(link).query)["page"][0]
+    one.route(
+        lambda address: "/remaps?" in address and f"cursor={cursor}" not in address, lambda route: others.append(route)
+    )
+    one.goto(review.url + link)
+    expect(one.get_by_role("heading", level=1)).to_have_text("CORP\\W11-020000")
+    expect(one.locator(".evidence li").first).to_be_visible()
+    for route in others:
+        route.abort()

@@ -12,7 +12,7 @@ from tests.browser.browsing import Review
 from tests.browser.conftest import Serve
 from tests.browser.estate import MOVED, review_estate
 from tests.e2e.client import Json
-from tests.e2e.review import put_back, states
+from tests.e2e.review import ids, put_back, states
 
 FINDINGS = {"remap": 27, "ambiguous": 2, "conflict": 2, "missing": 2, "excluded": 2, "aligned": 4}
 
@@ -59,7 +59,7 @@ def test_from_drift_to_verified_and_back(review: Review, run: Json) -> None:
     page.get_by_role("link", name="CORP\\W11-003").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("CORP\\W11-003")
     sides = page.locator(".from-to")
-    expect(sides).to_contain_text("Citrix has")
+    expect(sides.get_by_role("heading")).to_have_text(["Citrix has", "It would have"])
     expect(sides.locator(".changes")).to_have_text(["Nutanix AHV Paris", "Nutanix AHV Amsterdam"])
     expect(page.locator(".evidence")).to_contain_text("W11-003 carries the hosted machine id that Citrix holds")
     page.go_back()
@@ -80,6 +80,9 @@ def test_from_drift_to_verified_and_back(review: Review, run: Json) -> None:
     expect(row(page, "CORP\\W11-005")).to_contain_text("verified")
     expect(page.locator(".head .tag")).to_have_text("completed")
     assert sum(state == "verified" for state in states(review.app, run).values()) == 4
+    page.get_by_role("link", name="CORP\\W11-003").click()
+    expect(sides.get_by_role("heading")).to_have_text(["Citrix had", "It has now"])
+    page.get_by_role("link", name="Run emea-vdi").click()
 
     page.get_by_role("button", name="Roll back …").click()
     expect(dialog.get_by_role("row").nth(1)).to_have_text(re.compile("Nutanix AHV Amsterdam.*Nutanix AHV Paris.*4"))
@@ -207,3 +210,30 @@ def test_the_place_in_the_list_and_the_selection_survive_a_look_at_a_machine(rev
     page.get_by_role("link", name="Run emea-vdi").click()
     expect(page.get_by_text("1 selected")).to_be_visible()
     assert page.evaluate("scrollY") > 600
+
+
+def test_the_filters_survive_a_look_at_a_machine_and_at_what_happened(review: Review, run: Json) -> None:
+    page = opened(review, run, user="riley")
+    page.get_by_label("Catalog").select_option("Finance")
+    page.get_by_role("button", name="remap 27").click()
+    for there, back in (("CORP\\FIN-002", "Run emea-vdi"), ("What happened", "Findings")):
+        page.get_by_role("link", name=there).click()
+        page.get_by_role("link", name=back).click()
+        expect(page).to_have_url(review.address(f"/runs/{run['id']}?finding=remap&catalog=Finance"))
+        expect(page.locator(".rows .machine-name")).to_have_count(3)
+
+
+def test_what_is_selected_and_not_shown_is_said(review: Review, run: Json) -> None:
+    page = opened(review, run)
+    page.get_by_role("checkbox", name="Select CORP\\W11-001").check()
+    page.get_by_role("checkbox", name="Select CORP\\FIN-001").check()
+    page.get_by_label("Catalog").select_option("Finance")
+    expect(page.get_by_text("2 selected, 1 not shown")).to_be_visible()
+
+
+def test_what_happened_names_the_machines(review: Review, run: Json) -> None:
+    known = ids(review.app, run)
+    review.api.reject(run, known["FIN-001"], known["FIN-003"])
+    page = opened(review, run, "/history", user="riley")
+    page.locator(".events").get_by_role("link", name="CORP\\FIN-003").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("CORP\\FIN-003")
