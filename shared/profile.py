@@ -29,8 +29,8 @@ from shared.model.run import Mode
 PROFILE_NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,62}$")
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1_000)]
-_HOST = re.compile(r"^[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$")
-HostName = Annotated[str, StringConstraints(pattern=_HOST.pattern)]
+HOST = re.compile(r"^[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$")
+HostName = Annotated[str, StringConstraints(pattern=HOST.pattern)]
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _AUTHORITY = rf"^{_LABEL}(?:\.{_LABEL})*(?::[0-9]{{1,5}})?$"
 
@@ -56,7 +56,7 @@ def _origin(url: str) -> str:
     except ValueError:  # its text may quote the URL, and with it a password
         host, port, parts = "", None, urlsplit("")
     plain = parts.path in ("", "/") and not parts.query and not parts.fragment and "@" not in parts.netloc
-    if parts.scheme != "https" or not _HOST.fullmatch(host) or port == 0 or not plain:
+    if parts.scheme != "https" or not HOST.fullmatch(host) or port == 0 or not plain:
         raise ValueError("write it as https://host or https://host:port, without a path")
     return f"https://{host}" if port is None else f"https://{host}:{port}"
 
@@ -299,7 +299,7 @@ def _webhook_address(url: str) -> str:
         plain = parts.port != 0 and not parts.query and not parts.fragment and "@" not in parts.netloc
     except ValueError:  # its text may quote the URL
         host, plain, parts = "", False, urlsplit("")
-    if parts.scheme != "https" or not _HOST.fullmatch(host) or not plain:
+    if parts.scheme != "https" or not HOST.fullmatch(host) or not plain:
         raise ValueError(
             "write it as https://host/path, without '?': an address with a key in it belongs in the secret's 'url'"
         )
