@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from shared.azure.finding_row import StoredFinding
     from shared.runs.resources import Resources
 
+RUNS = "runs"  # the list of all runs, for its cursors
+
 
 def blueprint(resources: Callable[[], Resources]) -> func.Blueprint:
     bp = func.Blueprint()
@@ -57,6 +59,11 @@ def _reader(req: func.HttpRequest, resources: Resources) -> None:
     caller_of(req, easy_auth=resources.settings.auth.enabled, role=Role.READER, what="see runs")
 
 
+def _below(req: func.HttpRequest, name: str) -> str:
+    """The name of a run's list, for its cursors."""
+    return f"{req.route_params['id']}/{name}"
+
+
 def _run_id(req: func.HttpRequest, resources: Resources) -> RunId:
     """The id in the path, of a run that is there. Raises ``NotFound``."""
     return resources.runs.get(RunId(req.route_params["id"])).value.id
@@ -67,7 +74,7 @@ def _list(req: func.HttpRequest, resources: Resources) -> func.HttpResponse:
 
     _reader(req, resources)
     check_known(req, "profile", "status", "limit", "cursor")
-    limit, before = limit_of(req), cursor_of(req)
+    limit, before = limit_of(req), cursor_of(req, RUNS)
     status, known = choice_of(req, "status", RunStatus), known_tags(req)
     found = resources.runs.newest(
         req.params.get("profile"),
@@ -76,7 +83,7 @@ def _list(req: func.HttpRequest, resources: Resources) -> func.HttpResponse:
         limit + 1,
     )
     page = found[:limit]
-    cursor = cursor_for(page[-1].id) if len(found) > limit else None
+    cursor = cursor_for(page[-1].id if len(found) > limit else None, RUNS)
     return unless_known({"items": [run_shape(run) for run in page], "cursor": cursor}, known)
 
 
@@ -114,10 +121,11 @@ def _remaps(req: func.HttpRequest, resources: Resources) -> func.HttpResponse:
 
     _reader(req, resources)
     check_known(req, "finding", "state", "q", "limit", "cursor")
-    limit, after, known = limit_of(req), cursor_of(req), known_tags(req)
+    limit, after, known = limit_of(req), cursor_of(req, _below(req, "remaps")), known_tags(req)
     run_id = _run_id(req, resources)
     found, more = _page(req, resources, run_id, MachineId(after) if after is not None else None, limit)
-    return unless_known({"items": [finding_shape(finding) for finding in found], "cursor": cursor_for(more)}, known)
+    cursor = cursor_for(more, _below(req, "remaps"))
+    return unless_known({"items": [finding_shape(finding) for finding in found], "cursor": cursor}, known)
 
 
 def _remaps_csv(req: func.HttpRequest, resources: Resources) -> func.HttpResponse:
@@ -146,6 +154,7 @@ def _events(req: func.HttpRequest, resources: Resources) -> func.HttpResponse:
 
     _reader(req, resources)
     check_known(req, "limit", "cursor")
-    limit, after, known = limit_of(req), cursor_of(req), known_tags(req)
+    limit, after, known = limit_of(req), cursor_of(req, _below(req, "events")), known_tags(req)
     found, more = resources.events.page(_run_id(req, resources), after, limit)
-    return unless_known({"items": [event_shape(event) for event in found], "cursor": cursor_for(more)}, known)
+    cursor = cursor_for(more, _below(req, "events"))
+    return unless_known({"items": [event_shape(event) for event in found], "cursor": cursor}, known)

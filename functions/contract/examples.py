@@ -116,7 +116,7 @@ run_queued: Any = run_shape(_QUEUED)
 run_waiting: Any = run_shape(_WAITING, {})
 run_applying: Any = run_shape(_APPLYING)
 run_for_key: Any = {**run_shape(_WAITING), "links": {"self": f"/api/hooks/runs?id={_WAITING.id}"}}
-runs: Any = {"items": [run_shape(_WAITING)], "cursor": cursor_for(_WAITING.id)}
+runs: Any = {"items": [run_shape(_WAITING)], "cursor": cursor_for(_WAITING.id, "runs")}
 findings: Any = {"items": [finding_shape(_FINDING)], "cursor": None}
 csv: Any = findings_csv([_FINDING])
 events: Any = {"items": [event_shape(_EVENT)], "cursor": None}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from functions.parameters import DEFAULT_LIMIT, LARGEST_LIMIT, LONGEST_SEARCH, LONGEST_WAIT
+from functions.parameters import DEFAULT_LIMIT, LARGEST_LIMIT, LONGEST_SEARCH, LONGEST_WAIT, cursor_for
 from shared.azure.runs import RUN_ID
 from shared.model.finding import FindingKind
 from shared.model.run import RemapState, RunStatus
@@ -51,7 +51,9 @@ LIMIT = Parameter(
     {"type": "integer", "minimum": 1, "maximum": LARGEST_LIMIT, "default": DEFAULT_LIMIT},
     DEFAULT_LIMIT,
 )
-CURSOR = Parameter("cursor", "query", "Of the page before, from the same list.", _TEXT, "MThmNWQ0YjM")
+CURSOR = Parameter(
+    "cursor", "query", "Of the page before, from the same list.", _TEXT, cursor_for(_A_RUN, "runs") or ""
+)
 OF_PROFILE = Parameter("profile", "query", "Runs of this profile alone.", _TEXT, "emea-vdi")
 OF_STATUS = Parameter(
     "status",
