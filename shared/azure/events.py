@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -68,6 +68,10 @@ class Events:
         rows = [row.values for row in islice(self._table.query(odata, page=limit + 1), limit + 1)]
         events = [row_to_event(row) for row in rows[:limit]]
         return events, rows[limit - 1]["RowKey"] if len(rows) > limit else None
+
+    def every(self, run_id: RunId) -> Iterator[Event]:
+        """All of them, oldest first, read as they are taken."""
+        return (row_to_event(row.values) for row in self._table.query(f"PartitionKey eq {quoted(run_id)}"))
 
     def _checked(self, run_id: RunId, event: Event, entropy: str) -> dict[str, Value]:
         try:

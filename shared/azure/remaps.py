@@ -102,6 +102,24 @@ class Remaps:
 
         ``q`` is a part of the machine's name, ignoring case.
         """
+        rows = 1000 if q else limit + 1  # the service cannot search within a text: whole pages are looked through here
+        every = self.every(run_id, finding=finding, state=state, q=q, after=after, rows=rows)
+        found = list(islice(every, limit + 1))
+        if len(found) <= limit:
+            return found, None
+        return found[:limit], found[limit - 1].machine
+
+    def every(
+        self,
+        run_id: RunId,
+        *,
+        finding: FindingKind | None = None,
+        state: RemapState | None = None,
+        q: str | None = None,
+        after: MachineId | None = None,
+        rows: int = 1000,
+    ) -> Iterator[StoredFinding]:
+        """The findings in the order of their machines' ids, read ``rows`` at a time as they are taken."""
         conditions = []
         if after is not None:
             conditions.append(f"RowKey gt {quoted(encode_key(after))}")
@@ -110,13 +128,9 @@ class Remaps:
         if state is not None:
             conditions.append(f"state eq {quoted(state.value)}")
         part = (q or "").lower()
-        # The service cannot search within a text: with q whole pages are read and looked through here.
-        rows = self._query(run_id, *conditions, page=1000 if part else limit + 1)
-        matching = (row.values for row in rows if part in row.values["machineNameLower"])
-        found = [row_to_finding(values) for values in islice(matching, limit + 1)]
-        if len(found) <= limit:
-            return found, None
-        return found[:limit], found[limit - 1].machine
+        for row in self._query(run_id, *conditions, page=rows):
+            if part in row.values["machineNameLower"]:
+                yield _finding_of(row).value
 
     def load(self, run_id: RunId, states: Collection[RemapState] | None = None) -> list[Versioned[Remap]]:
         """Every remap of a run, or those in ``states``, in the order of their machines' ids."""
