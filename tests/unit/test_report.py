@@ -130,6 +130,11 @@ def test_timings_say_how_long_each_part_took() -> None:
     assert [name for name, *_ in made(replace(RUN, created_at=AT)).timings] == ["asked for"]
 
 
+def test_one_machine_is_no_machines() -> None:
+    text = " ".join("".join(Reader(report_page(made(findings=[VERIFIED]))).text).split())
+    assert "What changed in Citrix 1 machine Machine" in text
+
+
 def test_of_a_very_large_group_the_rest_is_left_to_the_csv() -> None:
     excluded = replace(ALIGNED, kind=FindingKind.EXCLUDED, reason="not-manual")
     report = made(findings=[excluded] * (MOST_ROWS + 5))
