@@ -9,7 +9,7 @@ from functions.parameters import DEFAULT_LIMIT, LARGEST_LIMIT, LONGEST_SEARCH, L
 from shared.azure.runs import RUN_ID
 from shared.model.finding import FindingKind
 from shared.model.run import RemapState, RunStatus
-from shared.profile import PROFILE_NAME
+from shared.profile.profile import PROFILE_NAME
 from shared.runs.start import LONGEST_KEY
 
 

@@ -16,7 +16,8 @@ from shared.call_failure import network_failure
 from shared.citrix.site import CitrixSite
 from shared.errors import RealignError, Upstream, VaultError
 from shared.http import Deadline, Limits
-from shared.profile import Cluster, CvadSite, Profile, RelayRoute
+from shared.profile.endpoints import Cluster, CvadSite, RelayRoute
+from shared.profile.profile import Profile
 from shared.relay.probe import probe
 from shared.runs.clients.connect import citrix_hosts, prism
 from shared.runs.clients.keyring import Keyring, site_secret_names

@@ -15,7 +15,8 @@ from shared.azure.runs import new_run_id
 from shared.azure.work_queue import WorkStep
 from shared.errors import InvalidRequest, NotFound, StorageError, TooManyRequests
 from shared.model.run import Event, Limits, Mode, Run, RunId, RunStatus
-from shared.profile import PROFILE_NAME, Policy, Profile
+from shared.profile.policy import Policy
+from shared.profile.profile import PROFILE_NAME, Profile
 from shared.runs.access import Caller, Role
 from shared.runs.deciding.busy import check_idle
 from shared.runs.deciding.precedence import clear_the_way

@@ -19,7 +19,7 @@ from shared.errors import CitrixError, NotFound, PrismError, StorageError
 from shared.http import Deadline, Limits
 from shared.model.nutanix import ReadStatus
 from shared.model.run import Event, Run, RunId, RunStatus
-from shared.profile import Profile
+from shared.profile.profile import Profile
 from shared.runs.access import Caller, Role
 from shared.runs.clients.connect import citrix_hosts, prism
 from shared.runs.clients.keyring import Keyring, secret_names

@@ -17,7 +17,7 @@ from shared.azure.work_queue import WorkStep
 from shared.errors import RealignError, StorageError
 from shared.model.notice import Notice, NoticeEvent, NoticeState
 from shared.model.run import Event, Run, RunId
-from shared.profile import Webhook
+from shared.profile.webhook import Webhook
 from shared.runs.access import SERVICE
 from shared.runs.draft import kept_profile
 from shared.runs.notifying.delivery import deliver

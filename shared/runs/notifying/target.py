@@ -9,7 +9,8 @@ from pydantic import Field, ValidationError
 
 from shared.azure.vault import Secret
 from shared.errors import Upstream
-from shared.profile import HOST, Part, Webhook
+from shared.profile.parts import HOST, Part
+from shared.profile.webhook import Webhook
 from shared.runs.notifying.signature import LONGEST, SHORTEST, key_of
 from shared.runs.resources import Resources
 from shared.settings import NotifySettings
