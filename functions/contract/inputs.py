@@ -91,7 +91,7 @@ IDEMPOTENCY_KEY = Parameter(
     "header",
     "The same key and body within 24 hours answer the same run.",
     {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY},
-    "failover-2026-11-22",
+    "failover-amsterdam-CHG4711",
 )
 IF_NONE_MATCH = Parameter(
     "If-None-Match", "header", "The ETag of what the caller has: 304 where it is still that.", _TEXT, 'W/"9f2c"'
