@@ -89,7 +89,8 @@ def open_session(
 ) -> requests.Session:
     """A pooled session that trusts what ``trust_anchors`` says and takes its proxies from ``environ`` alone.
 
-    Every call has time-outs (connect 5 s; ``read_timeout`` seconds between two bytes). Close it after the run.
+    Every call has time-outs (connect 5 s; ``read_timeout`` seconds between two bytes). ``kind`` is its adapter's class.
+    Close it after the run.
     """
     session = requests.Session()
     session.trust_env = False  # requests would let REQUESTS_CA_BUNDLE win over a named CA, and read .netrc

@@ -126,7 +126,7 @@ held: Any = {"profile": "emea-vdi", "hold": hold_shape(_HOLD)}
 released: Any = {"profile": "emea-vdi", "hold": None}
 health: Any = health_shape(_HEALTH)
 told: Any = message(
-    _WAITING, NoticeEvent.AWAITING_REVIEW, f"{_WAITING.id}-20261122T061009-awaiting-review", _PLANNED, ""
+    _WAITING, NoticeEvent.AWAITING_REVIEW, f"{_WAITING.id}-20261122T061009000000-awaiting-review", _PLANNED, ""
 )
 me: Any = {"name": "olive@corp.example", "roles": ["Realign.Reader", "Realign.Operator"]}
 live: Any = {"status": "live"}
