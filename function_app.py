@@ -33,8 +33,10 @@ if TYPE_CHECKING:
     from shared.runs.resources import Resources
 
 # these log every request, with URLs
-for noisy in ("azure", "urllib3", "msal"):
+for noisy in ("azure", "msal"):
     logging.getLogger(noisy).setLevel(logging.WARNING)
+# its warnings quote URLs too, of which a webhook's may be a secret
+logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 class _Opened:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import re
 from enum import StrEnum
 from typing import TypeVar
@@ -17,6 +18,8 @@ LARGEST_LIMIT = 1_000
 LONGEST_WAIT = 200
 LONGEST_SEARCH = 200
 LONGEST_CURSOR = 80  # a run, a machine or an event is named with less, and a table's key holds three times as much
+
+_MARK = 8  # characters of a cursor that tell of which list it is
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -51,23 +54,29 @@ def choice_of(request: func.HttpRequest, name: str, choices: type[E]) -> E | Non
         raise InvalidRequest(f"{name}: is not one of {known}.", field=name) from error
 
 
-def cursor_of(request: func.HttpRequest) -> str | None:
-    """Where a page begins. A cursor holds a row's key and no partition, so that it opens nothing else."""
+def cursor_of(request: func.HttpRequest, of: str) -> str | None:
+    """Where a page of the list ``of`` begins; raises ``InvalidRequest`` for a cursor of another list, too.
+
+    It holds a row's key and no partition, so it opens nothing else, whoever made it up.
+    """
     text = request.params.get("cursor")
     if text is None:
         return None
     try:
         raw = base64.urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
-        key = raw.decode()
+        key = raw.decode()[_MARK:]
     except (binascii.Error, UnicodeError) as error:
         raise _bad_cursor() from error
-    if not key or len(key) > LONGEST_CURSOR or not key.isprintable() or cursor_for(key) != text:
+    if not key or len(key) > LONGEST_CURSOR or not key.isprintable() or cursor_for(key, of) != text:
         raise _bad_cursor()
     return key
 
 
-def cursor_for(key: str | None) -> str | None:
-    return base64.urlsafe_b64encode(key.encode()).decode().rstrip("=") if key is not None else None
+def cursor_for(key: str | None, of: str) -> str | None:
+    if key is None:
+        return None
+    mark = hashlib.sha256(f"{of} {key}".encode("utf-8", "surrogatepass")).hexdigest()[:_MARK]
+    return base64.urlsafe_b64encode(f"{mark}{key}".encode()).decode().rstrip("=")
 
 
 def _bad_cursor() -> InvalidRequest:

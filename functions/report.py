@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import azure.functions as func
 
-from functions.parameters import LARGEST_LIMIT, check_known
+from functions.parameters import check_known
 from functions.principal import caller_of
 from functions.respond import SAFE_HEADERS, respond
 from shared.model.run import RunId
 from shared.runs.access import Role
 
 if TYPE_CHECKING:
-    from shared.azure.finding_row import StoredFinding
-    from shared.model.citrix import MachineId
-    from shared.model.run import Event
     from shared.runs.resources import Resources
 
 
@@ -41,7 +38,7 @@ def _report(req: func.HttpRequest, resources: Resources) -> func.HttpResponse:
     check_known(req)
     run = resources.runs.get(RunId(req.route_params["id"])).value
     text = resources.inputs.text(run.id, "unmatched") if run.unmatched else None
-    found, told = _findings(resources, run.id), _events(resources, run.id)
+    found, told = resources.remaps.every(run.id), resources.events.every(run.id)
     report = report_of(run, found, told, json.loads(text) if text else {}, resources.now())
     headers = {
         **SAFE_HEADERS,
@@ -50,21 +47,3 @@ def _report(req: func.HttpRequest, resources: Resources) -> func.HttpResponse:
     }
     page = report_page(report).encode(errors="replace")
     return func.HttpResponse(page, status_code=200, headers=headers, mimetype="text/html", charset="utf-8")
-
-
-def _findings(resources: Resources, run_id: RunId) -> Iterator[StoredFinding]:
-    after: MachineId | None = None
-    while True:
-        found, after = resources.remaps.page(run_id, after=after, limit=LARGEST_LIMIT)
-        yield from found
-        if after is None:
-            return
-
-
-def _events(resources: Resources, run_id: RunId) -> Iterator[Event]:
-    after: str | None = None
-    while True:
-        found, after = resources.events.page(run_id, after, LARGEST_LIMIT)
-        yield from found
-        if after is None:
-            return

@@ -188,8 +188,9 @@ CSV_COLUMNS = (
     "state",
     "error",
 )
-# At the start of a cell, and behind what a spreadsheet of another language takes for the start of one.
-_FORMULA = re.compile(r"(^|[;\n])(?=[=+\-@\t\r＝＋－＠])")
+# At the start of a cell, and behind what a spreadsheet of another language takes for the start of one. Blanks and
+# quotes do not count: a spreadsheet takes them away, or for the marks around a cell.
+_FORMULA = re.compile(r"(^|;|\r\n|[\r\n])(?=[ \t\u00a0\"]*[=+\-@\t\r＝＋－＠])")
 
 
 def findings_csv(findings: Iterable[StoredFinding]) -> str:

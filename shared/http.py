@@ -80,15 +80,21 @@ class Answer:
 
 
 def open_session(
-    *, ca: str | None, environ: Mapping[str, str], ca_name: str = "ca", read_timeout: float = 60.0
+    *,
+    ca: str | None,
+    environ: Mapping[str, str],
+    ca_name: str = "ca",
+    read_timeout: float = 60.0,
+    kind: type[Transport] = Transport,
 ) -> requests.Session:
     """A pooled session that trusts what ``trust_anchors`` says and takes its proxies from ``environ`` alone.
 
-    Every call has time-outs (connect 5 s; ``read_timeout`` seconds between two bytes). Close it after the run.
+    Every call has time-outs (connect 5 s; ``read_timeout`` seconds between two bytes). ``kind`` is its adapter's class.
+    Close it after the run.
     """
     session = requests.Session()
     session.trust_env = False  # requests would let REQUESTS_CA_BUNDLE win over a named CA, and read .netrc
-    transport = Transport(trust_anchors(ca, environ, ca_name=ca_name), Proxies.of(environ), read_timeout=read_timeout)
+    transport = kind(trust_anchors(ca, environ, ca_name=ca_name), Proxies.of(environ), read_timeout=read_timeout)
     session.mount("https://", transport)
     session.mount("http://", transport)
     session.headers["User-Agent"] = f"realign/{VERSION}"
@@ -156,25 +162,6 @@ def call(
             log.info("asking again system=%s cause=%s attempt=%s wait=%.1f", system, failure.kind, attempt, wait)
             limits.pause(wait)
     raise AssertionError("unreachable: the loop above only ends by return or raise")
-
-
-def deliver(
-    session: requests.Session, url: str, body: bytes, *, headers: Mapping[str, str], system: str, limits: Limits
-) -> int:
-    """POST ``body`` as it is, once, and give the status of a 2xx; what else the answer says is not read.
-
-    For receivers whose answers have no form. Raises ``CallFailed`` as ``call`` does; redirects are not followed.
-    """
-    patience = limits.deadline.remaining()
-    try:
-        with session.post(
-            url, data=body, headers=dict(headers), timeout=patience, allow_redirects=False, stream=True
-        ) as response:
-            if not 200 <= response.status_code < 300:
-                raise refusal(response, b"", system)
-            return response.status_code
-    except (requests.RequestException, HTTPError, UnicodeError) as error:
-        raise network_failure(error, system) from error
 
 
 def should_repeat(

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from shared.profile import PROFILE_NAME, Profile
+from shared.profile.profile import PROFILE_NAME, Profile
 from shared.validation import explain
 
 

@@ -18,7 +18,7 @@ from shared.model.run import Mode, RemapState, RunStatus
 if TYPE_CHECKING:
     ProfileDocument = dict[str, Any]
 else:
-    from shared.profile import Profile as ProfileDocument
+    from shared.profile.profile import Profile as ProfileDocument
 
 
 def _one_of(choices: type[StrEnum]) -> WithJsonSchema:

@@ -25,8 +25,9 @@ Keeps Citrix power management attached to the right Nutanix VM: starts runs, sho
 
 JSON is camelCase; unknown members and parameters are refused. Errors are `application/problem+json` with a stable
 `code`. An address answers 405 to a method that it does not have. Every answer has the headers
-`Cache-Control: no-store`, `Content-Security-Policy`, `Referrer-Policy` and `X-Content-Type-Options`. What changes
-something is refused with 403 where a browser sends it for a page of another site (`Sec-Fetch-Site`, `Origin`)."""
+`Cache-Control: no-store`, `Content-Security-Policy`, `Cross-Origin-Resource-Policy`, `Referrer-Policy` and
+`X-Content-Type-Options`. What changes something is refused with 403 where a browser sends it for a page of another site
+(`Sec-Fetch-Site`, `Origin`)."""
 _TAGS = {
     "Orchestrators": "Start and status by function key, for those who cannot sign in to Entra ID.",
     "Runs": "One execution of a profile each.",

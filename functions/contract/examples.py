@@ -123,7 +123,7 @@ run_queued: Any = run_shape(_QUEUED)
 run_waiting: Any = run_shape(_WAITING, {})
 run_applying: Any = run_shape(_APPLYING)
 run_for_key: Any = {**run_shape(_WAITING), "links": {"self": f"/api/hooks/runs?id={_WAITING.id}"}}
-runs: Any = {"items": [run_shape(_WAITING)], "cursor": cursor_for(_WAITING.id)}
+runs: Any = {"items": [run_shape(_WAITING)], "cursor": cursor_for(_WAITING.id, "runs")}
 findings: Any = {"items": [finding_shape(_FINDING)], "cursor": None}
 csv: Any = findings_csv([_FINDING])
 events: Any = {"items": [event_shape(_EVENT)], "cursor": None}
@@ -133,7 +133,7 @@ held: Any = {"profile": "emea-vdi", "hold": hold_shape(_HOLD)}
 released: Any = {"profile": "emea-vdi", "hold": None}
 health: Any = health_shape(_HEALTH)
 told: Any = message(
-    _WAITING, NoticeEvent.AWAITING_REVIEW, f"{_WAITING.id}-20261122T061009-awaiting-review", _PLANNED, ""
+    _WAITING, NoticeEvent.AWAITING_REVIEW, f"{_WAITING.id}-20261122T061009000000-awaiting-review", _PLANNED, ""
 )
 me: Any = {"name": "olive@corp.example", "roles": ["Realign.Reader", "Realign.Operator"]}
 live: Any = {"status": "live"}

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from functions.parameters import DEFAULT_LIMIT, LARGEST_LIMIT, LONGEST_SEARCH, LONGEST_WAIT
+from functions.parameters import DEFAULT_LIMIT, LARGEST_LIMIT, LONGEST_SEARCH, LONGEST_WAIT, cursor_for
 from shared.azure.runs import RUN_ID
 from shared.model.finding import FindingKind
 from shared.model.run import RemapState, RunStatus
-from shared.profile import PROFILE_NAME
+from shared.profile.profile import PROFILE_NAME
 from shared.runs.start import LONGEST_KEY
 
 
@@ -51,7 +51,9 @@ LIMIT = Parameter(
     {"type": "integer", "minimum": 1, "maximum": LARGEST_LIMIT, "default": DEFAULT_LIMIT},
     DEFAULT_LIMIT,
 )
-CURSOR = Parameter("cursor", "query", "Of the page before, from the same list.", _TEXT, "MThmNWQ0YjM")
+CURSOR = Parameter(
+    "cursor", "query", "Of the page before, from the same list.", _TEXT, cursor_for(_A_RUN, "runs") or ""
+)
 OF_PROFILE = Parameter("profile", "query", "Runs of this profile alone.", _TEXT, "emea-vdi")
 OF_STATUS = Parameter(
     "status",
@@ -89,7 +91,7 @@ IDEMPOTENCY_KEY = Parameter(
     "header",
     "The same key and body within 24 hours answer the same run.",
     {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY},
-    "failover-2026-11-22",
+    "failover-amsterdam-CHG4711",
 )
 IF_NONE_MATCH = Parameter(
     "If-None-Match", "header", "The ETag of what the caller has: 304 where it is still that.", _TEXT, 'W/"9f2c"'

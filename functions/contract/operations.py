@@ -28,7 +28,7 @@ from functions.contract.inputs import (
 )
 from shared import errors
 from shared.errors import RealignError
-from shared.profile import Part
+from shared.profile.parts import Part
 from shared.runs.access import Role
 from shared.runs.deciding import review_request
 from shared.runs.request import HookRequest, RunRequest

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from functions.reporting.chart import Slice, bar
@@ -13,6 +13,7 @@ from shared.model.finding import FindingKind
 from shared.model.run import Event, RemapState, Run, RunStatus
 
 MOST_ROWS = 2_000  # of one group of machines that were left as they are; the CSV has all of them
+MOST_NAMES = 1_000  # of the scope that match nothing, a key
 NO_PERSON = "realign"
 
 _FINDINGS = ("remap", "aligned", "ambiguous", "conflict", "missing", "unknown", "excluded")
@@ -80,6 +81,15 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
+class Unmatched:
+    """Names of one key of the scope that match nothing, and how many more of them there are."""
+
+    key: str
+    names: tuple[str, ...]
+    more: int
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     run: Run
     outcome: str
@@ -92,7 +102,7 @@ class Report:
     decisions: tuple[tuple[str, str, str, str], ...]
     timings: tuple[tuple[str, str, str], ...]
     steps: tuple[tuple[str, str, str, str], ...]
-    unmatched: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    unmatched: tuple[Unmatched, ...]
 
 
 def report_of(
@@ -116,7 +126,10 @@ def report_of(
         decisions=tuple(_decision(event) for event in events if event.action in _DECISIONS and event.machine is None),
         timings=tuple(_timings(run)),
         steps=tuple((step.name, step.status, time_of(step.at), step.detail) for step in run.steps),
-        unmatched=unmatched,
+        unmatched=tuple(
+            Unmatched(key, tuple(names[:MOST_NAMES]), max(0, len(names) - MOST_NAMES))
+            for key, names in unmatched.items()
+        ),
     )
 
 

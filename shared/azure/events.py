@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -12,7 +12,7 @@ from shared.azure.in_parallel import in_parallel
 from shared.azure.limits import Value, checked, cut, quoted, storable, transactions
 from shared.azure.row_time import to_text
 from shared.azure.storage import Storage
-from shared.azure.table import Table
+from shared.azure.table import Table, rows_at_a_time
 from shared.errors import StorageError
 from shared.model.citrix import MachineId
 from shared.model.run import Event, RunId
@@ -65,9 +65,13 @@ class Events:
         odata = f"PartitionKey eq {quoted(run_id)}"
         if after is not None:
             odata += f" and RowKey gt {quoted(after)}"
-        rows = [row.values for row in islice(self._table.query(odata, page=limit + 1), limit + 1)]
+        rows = [row.values for row in islice(self._table.query(odata, page=rows_at_a_time(limit + 1)), limit + 1)]
         events = [row_to_event(row) for row in rows[:limit]]
         return events, rows[limit - 1]["RowKey"] if len(rows) > limit else None
+
+    def every(self, run_id: RunId) -> Iterator[Event]:
+        """All of them, oldest first, read as they are taken."""
+        return (row_to_event(row.values) for row in self._table.query(f"PartitionKey eq {quoted(run_id)}"))
 
     def _checked(self, run_id: RunId, event: Event, entropy: str) -> dict[str, Value]:
         try:

@@ -17,7 +17,7 @@ from shared.azure.limits import TRANSACTION_ROWS, Value, checked, encode_key, qu
 from shared.azure.remap_moves import edited, move_remaps
 from shared.azure.remap_row import REMAP_COLUMNS, row_to_remap
 from shared.azure.storage import Storage
-from shared.azure.table import Row, Table, Versioned
+from shared.azure.table import MOST_ROWS, Row, Table, Versioned, rows_at_a_time
 from shared.errors import EditedElsewhere, NotFound, StorageError
 from shared.model.citrix import Hosting, MachineId
 from shared.model.finding import Finding, FindingKind
@@ -102,6 +102,25 @@ class Remaps:
 
         ``q`` is a part of the machine's name, ignoring case.
         """
+        # the service cannot search within a text: whole pages are looked through here
+        rows = MOST_ROWS if q else rows_at_a_time(limit + 1)
+        every = self.every(run_id, finding=finding, state=state, q=q, after=after, rows=rows)
+        found = list(islice(every, limit + 1))
+        if len(found) <= limit:
+            return found, None
+        return found[:limit], found[limit - 1].machine
+
+    def every(
+        self,
+        run_id: RunId,
+        *,
+        finding: FindingKind | None = None,
+        state: RemapState | None = None,
+        q: str | None = None,
+        after: MachineId | None = None,
+        rows: int = MOST_ROWS,
+    ) -> Iterator[StoredFinding]:
+        """The findings in the order of their machines' ids, read ``rows`` at a time as they are taken."""
         conditions = []
         if after is not None:
             conditions.append(f"RowKey gt {quoted(encode_key(after))}")
@@ -110,13 +129,9 @@ class Remaps:
         if state is not None:
             conditions.append(f"state eq {quoted(state.value)}")
         part = (q or "").lower()
-        # The service cannot search within a text: with q whole pages are read and looked through here.
-        rows = self._query(run_id, *conditions, page=1000 if part else limit + 1)
-        matching = (row.values for row in rows if part in row.values["machineNameLower"])
-        found = [row_to_finding(values) for values in islice(matching, limit + 1)]
-        if len(found) <= limit:
-            return found, None
-        return found[:limit], found[limit - 1].machine
+        for row in self._query(run_id, *conditions, page=rows):
+            if part in row.values["machineNameLower"]:
+                yield _finding_of(row).value
 
     def load(self, run_id: RunId, states: Collection[RemapState] | None = None) -> list[Versioned[Remap]]:
         """Every remap of a run, or those in ``states``, in the order of their machines' ids."""
@@ -184,7 +199,7 @@ class Remaps:
         return _finding_of(row) if row is not None else None
 
     def _query(
-        self, run_id: RunId, *conditions: str, select: Sequence[str] | None = None, page: int = 1000
+        self, run_id: RunId, *conditions: str, select: Sequence[str] | None = None, page: int = MOST_ROWS
     ) -> Iterator[Row]:
         odata = " and ".join((f"PartitionKey eq {quoted(run_id)}", *conditions))
         return self._table.query(odata, select=select, page=page)

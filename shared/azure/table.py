@@ -7,6 +7,7 @@ first attempt: callers compare contents before they believe it (contract ``azure
 
 from __future__ import annotations
 
+import math
 import threading
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -28,7 +29,14 @@ from shared.azure.row_version import UPGRADES, VERSION, Upgrade, WrittenByNewer,
 from shared.azure.transaction import Operation, TransactionRefused, Verb, transact
 from shared.errors import StorageError
 
+MOST_ROWS = 1000  # of one answer of the service
+
 T = TypeVar("T")
+
+
+def rows_at_a_time(wanted: int) -> int:
+    """How many rows to ask for at once where ``wanted`` are: with 1,000 at a time the 1,001st would cost 1,000 more."""
+    return math.ceil(wanted / math.ceil(wanted / MOST_ROWS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,14 +140,14 @@ class Table:
                 return False
             return True
 
-    def query(self, odata: str, *, select: Sequence[str] | None = None, page: int = 1000) -> Iterator[Row]:
+    def query(self, odata: str, *, select: Sequence[str] | None = None, page: int = MOST_ROWS) -> Iterator[Row]:
         """The rows that ``odata`` selects, by key, read ``page`` at a time (at most 1,000) as they are taken."""
         with self._doing("read"):
             found = self._ready().query_entities(
                 odata,
                 # a service may leave the etag out of a list; the SDK then makes it from the time stamp
                 select=[*select, VERSION, "Timestamp"] if select else None,
-                results_per_page=max(1, min(page, 1000)),
+                results_per_page=max(1, min(page, MOST_ROWS)),
                 **self._options,
             )
             for entity in found:

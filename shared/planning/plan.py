@@ -23,7 +23,8 @@ from shared.planning.match import build_roster
 from shared.planning.names import fold
 from shared.planning.scope import Selection, select
 from shared.planning.target import Target
-from shared.profile import Policy, Scope
+from shared.profile.policy import Policy
+from shared.profile.scope import Scope
 
 
 def make_plan(

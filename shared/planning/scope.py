@@ -16,7 +16,7 @@ from shared.model.nutanix import ClusterReading
 from shared.planning.lineage import Lineages
 from shared.planning.names import fold, scope_names, vm_names
 from shared.planning.target import Target
-from shared.profile import PrismCategory, Scope
+from shared.profile.scope import PrismCategory, Scope
 
 Test = Callable[[Machine], bool]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 from uuid import UUID
 
-from shared.profile import RelayRoute
+from shared.profile.endpoints import RelayRoute
 
 AZBRIDGE = "azbridge"
 

@@ -14,7 +14,8 @@ from shared.model.remap import DepartedVm
 from shared.model.run import Run, RunId
 from shared.planning.plan import make_plan, parse_target
 from shared.planning.undecided import doubtful_vms
-from shared.profile import Profile, Scope
+from shared.profile.profile import Profile
+from shared.profile.scope import Scope
 from shared.runs.clients.keyring import Keyring, secret_names
 from shared.runs.reading.cluster_reads import Wanted
 from shared.runs.reading.gather import Progress, gather, gather_again

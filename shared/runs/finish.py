@@ -13,7 +13,8 @@ from shared.model.citrix import MachineId
 from shared.model.remap import Remap
 from shared.model.run import Event, RemapState, Run, RunStatus
 from shared.planning.plan import fingerprint_of
-from shared.profile import Policy, Profile
+from shared.profile.policy import Policy
+from shared.profile.profile import Profile
 from shared.runs.access import SERVICE
 from shared.runs.later import FIRST_LOOK_SECONDS
 from shared.runs.locked import Check

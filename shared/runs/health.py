@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from shared.errors import RealignError
-from shared.profile import Profile
+from shared.profile.profile import Profile
 from shared.profile_files import ProfileFile
 from shared.runs.probing.check import Check, Health, Walk
 from shared.runs.probing.dependencies import Probe, ask_storage, ask_vault, probes_of

@@ -8,7 +8,9 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AwareDatetime, Field, StringConstraints, ValidationError
 
 from shared.errors import InvalidRequest
-from shared.profile import MaxChanges, ModeName, Part, Percent, Scope
+from shared.profile.parts import Part
+from shared.profile.policy import MaxChanges, ModeName, Percent
+from shared.profile.scope import Scope
 from shared.validation import explain, field_of
 
 IfBusy = Literal["queue", "reject"]

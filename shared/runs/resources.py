@@ -32,7 +32,7 @@ from shared.azure.work_queue import WorkQueue
 from shared.azure.zone_moves import ZoneMoves
 from shared.citrix.token_memory import TokenMemory
 from shared.errors import NotFound, ProfileInvalid
-from shared.profile import Profile
+from shared.profile.profile import Profile
 from shared.profile_files import ProfileFile, read_profiles
 from shared.relay.token import RelayToken
 from shared.runs.clients.site_memory import SiteMemory

@@ -6,7 +6,7 @@ import logging
 
 from shared.errors import NotFound, RealignError
 from shared.model.run import RunId, RunStatus
-from shared.profile import Profile
+from shared.profile.profile import Profile
 from shared.runs.access import SCHEDULE
 from shared.runs.probing.machine import check_clock
 from shared.runs.request import RunRequest

@@ -13,9 +13,10 @@ from datetime import UTC, datetime, timedelta
 
 from shared.azure.runs import new_run_id
 from shared.azure.work_queue import WorkStep
-from shared.errors import InvalidRequest, NotFound, StorageError, TooManyRequests
+from shared.errors import InvalidRequest, NotFound, ProfileBusy, StorageError, TooManyRequests
 from shared.model.run import Event, Limits, Mode, Run, RunId, RunStatus
-from shared.profile import PROFILE_NAME, Policy, Profile
+from shared.profile.policy import Policy
+from shared.profile.profile import PROFILE_NAME, Profile
 from shared.runs.access import Caller, Role
 from shared.runs.deciding.busy import check_idle
 from shared.runs.deciding.precedence import clear_the_way
@@ -65,17 +66,20 @@ def start_run(
     csv_names = names_from_csv(request.machines_csv) if request.machines_csv is not None else None
     mode, limits = _allowed(profile.policy, request, caller)
     now = resources.now()
-    run_id, replayed = new_run_id(now, resources.random_bytes(5)), False
-    if idempotency_key is not None:
-        claim = resources.idempotency.claim(
-            profile.name, caller.name, idempotency_key, request.digest(), run_id, resources.now()
-        )
-        run_id, replayed = claim.run_id, claim.replayed
-        stored = _wait_for_run(resources, run_id) if replayed else None
-        if stored is not None:
-            return Started(stored, replayed=True)
-    _check_rate(resources, profile.name)
-    check_idle(resources, profile.name, run_id, request.if_busy)
+    run_id = new_run_id(now, resources.random_bytes(5))
+    try:
+        _check_rate(resources, profile.name)
+        check_idle(resources, profile.name, run_id, request.if_busy)
+    except (TooManyRequests, ProfileBusy):
+        # it may be this very request, come twice at once, that took the place
+        earlier = _earlier(resources, profile_name, request, caller, idempotency_key)
+        if earlier is None:
+            raise
+        return Started(earlier, replayed=True)
+    run_id, replayed = _claimed(resources, profile.name, request, caller, idempotency_key, run_id)
+    stored = _wait_for_run(resources, run_id) if replayed else None
+    if stored is not None:
+        return Started(stored, replayed=True)
     run = Run(
         id=run_id,
         profile=profile.name,
@@ -173,6 +177,19 @@ def _earlier(resources: Resources, profile: str, request: RunRequest, caller: Ca
         return None
     run_id = resources.idempotency.find(profile, caller.name, key, request.digest(), resources.now())
     return _wait_for_run(resources, run_id) if run_id is not None else None
+
+
+def _claimed(
+    resources: Resources, profile: str, request: RunRequest, caller: Caller, key: str | None, run_id: RunId
+) -> tuple[RunId, bool]:
+    """The id of the run that ``key`` stands for from now on, and whether an earlier request chose it.
+
+    Claimed once nothing refuses the request any more: who was refused may ask otherwise under the same key.
+    """
+    if key is None:
+        return run_id, False
+    claim = resources.idempotency.claim(profile, caller.name, key, request.digest(), run_id, resources.now())
+    return claim.run_id, claim.replayed
 
 
 def _wait_for_run(resources: Resources, run_id: RunId) -> Run | None:

@@ -26,7 +26,7 @@ from shared.model.finding import Plan
 from shared.model.nutanix import ClusterReading, PowerState, ReadStatus, RegisteredCluster, Vm, VmUuid
 from shared.model.run import Limits
 from shared.planning.plan import fingerprint, make_plan
-from shared.profile import Policy
+from shared.profile.policy import Policy
 
 CITRIX_PAGE = 1_000
 PRISM_PAGE = 500

@@ -23,7 +23,7 @@ from sandbox.scenario import Scenario
 from sandbox.world import NutanixCluster, Prism, SimConnection, SimVm, World, cluster_uuid, stable_uuid
 from sandbox.world_builder import empty_site
 from shared.model.nutanix import ReadStatus
-from shared.profile import Profile
+from shared.profile.profile import Profile
 from shared.runs.clients.keyring import Keyring, secret_names
 from shared.runs.reading.cluster_reads import Wanted
 from shared.runs.reading.gather import gather

@@ -25,7 +25,7 @@ from sandbox.sandbox import Sandbox
 from sandbox.tcp_relay import TcpRelay
 from shared.http import Deadline, Limits
 from shared.prism.client import PrismClient
-from shared.profile import Cluster
+from shared.profile.endpoints import Cluster
 from shared.runs.clients.connect import prism
 from shared.runs.clients.keyring import Keyring, secret_names
 from shared.runs.resources import Resources

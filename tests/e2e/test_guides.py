@@ -10,8 +10,10 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import jsonschema_rs
 import pytest
 
+from functions.contract import examples
 from functions.contract.document import document
 from shared.runs.request import HookRequest
 from tests.e2e.client import principal
@@ -84,7 +86,8 @@ def test_the_calls_for_those_who_come_from_the_scripts(app: App, tmp_path: Path)
 
 @pytest.mark.parametrize("name", sorted(path.name for path in GUIDES.glob("*.md")))
 def test_a_guide_names_only_addresses_that_there_are(name: str) -> None:
-    known = [re.sub(r"\{\w+\}", "[^/]+", path) for path in document()["paths"]] + ["/api/review/"]
+    known = [re.sub(r"\{\w+\}", "[^/]+", path) for path in document()["paths"]]
+    known += ["/api/review/", "/api/review/runs/[^/]+"]
     for address in re.findall(r"/api/[\w/.$(){}@'\[\]-]*", guide(name)):
         plain = re.sub(r"\$\(\$?[\w.]+\)|\$\w+|@\{[^}]*\}", "x", address).rstrip(".)'}")
         assert any(re.fullmatch(path, plain) for path in known), address
@@ -93,12 +96,31 @@ def test_a_guide_names_only_addresses_that_there_are(name: str) -> None:
 def test_json_of_the_guides_is_json_and_its_request_one_that_is_taken() -> None:
     (nutanix,) = blocks("nutanix.md", "json")
     HookRequest.model_validate_json(nutanix)
-    workflow, _ = (json.loads(text) for text in blocks("logic-app.md", "json"))
+    workflow, *_ = (json.loads(text) for text in blocks("logic-app.md", "json"))
     start = workflow["actions"]["Start"]
     HookRequest.model_validate_json(json.dumps(start["inputs"]["body"]))
     assert start["operationOptions"] == "DisableAsyncPattern"
     at_work = set(re.findall(r"'([a-z-]+)'", workflow["actions"]["Until_it_rests"]["expression"]))
     assert at_work - {"Status", "status"} == {"queued", "planning", "applying", "rolling-back"}
+
+
+def test_the_workflow_for_teams_reads_what_a_webhook_is_told_and_gets_every_parameter() -> None:
+    _, workflow, given = (json.loads(text) for text in blocks("logic-app.md", "json"))
+    text = json.dumps(workflow)
+    assert set(given) == set(workflow["parameters"]) == set(re.findall(r"parameters\('([$\w]+)'\)", text))
+    assert set(given["$connections"]["value"]) == set(re.findall(r"\$connections'\)\['(\w+)'\]", text))
+    schema = workflow["triggers"]["Realign_tells"]["inputs"]["schema"]
+    for message in (examples.told, {**examples.told, "summary": "<b>&"}):
+        jsonschema_rs.validator_for(schema).validate(message)
+    for steps in re.findall(r"triggerBody\(\)((?:\['\w+'\])+)", text):
+        value = examples.told
+        for step in re.findall(r"'(\w+)'", steps):
+            value = value[step]
+        assert isinstance(value, str)
+    first, second = workflow["actions"]
+    assert (workflow["actions"][first]["type"], workflow["actions"][second]["runAfter"]) == (
+        "Response", {first: ["Succeeded"]},
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["powershell.md", "azure-site-recovery.md"])

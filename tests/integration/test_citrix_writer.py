@@ -20,7 +20,7 @@ from shared.model.citrix import Hosting, MachineId, Provisioning
 from shared.model.job import ItemOutcome, Job, JobStatus
 from shared.model.nutanix import VmUuid
 from shared.model.remap import Change
-from shared.profile import Profile
+from shared.profile.profile import Profile
 from shared.runs.clients.connect import citrix_writer
 from shared.runs.clients.keyring import Keyring, secret_names
 from shared.runs.health import check_health

@@ -21,7 +21,7 @@ from shared.errors import CitrixError
 from shared.http import Deadline, Limits
 from shared.model.citrix import Site
 from shared.model.run import Run, RunStatus
-from shared.profile import Profile
+from shared.profile.profile import Profile
 from shared.runs.access import Caller, Role
 from shared.runs.clients.connect import citrix_hosts
 from shared.runs.clients.keyring import Keyring, secret_names

@@ -21,7 +21,9 @@ from shared.errors import CitrixError, StorageError
 from shared.model.finding import FindingKind
 from shared.model.nutanix import ClusterReading, ReadStatus
 from shared.model.run import Run, RunStatus
-from shared.profile import Cluster, Profile, Scope
+from shared.profile.endpoints import Cluster
+from shared.profile.profile import Profile
+from shared.profile.scope import Scope
 from shared.runs.access import Caller, Role
 from shared.runs.clients.keyring import Keyring, secret_names
 from shared.runs.plan import plan_run

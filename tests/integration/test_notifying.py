@@ -184,6 +184,7 @@ WRONG_SECRETS = {
     "no-such-key": (json.dumps({"key": "s3cr3t", "url": "https://127.0.0.1/"}), "is no key: write whsec_"),
     "no-https": (json.dumps({"key": "whsec_" + "A" * 43, "url": "http://127.0.0.1/s3cr3t"}), "is no address"),
     "user-in-it": (json.dumps({"key": "whsec_" + "A" * 43, "url": "https://u:s3cr3t@127.0.0.1/"}), "is no address"),
+    "odd-host": (json.dumps({"key": "whsec_" + "A" * 43, "url": "https://s3cr3t\\.127.0.0.1/"}), "is no address"),
     "unknown-member": (json.dumps({"key": "whsec_" + "A" * 43, "uri": "s3cr3t"}), "uri: is not a known field"),
 }
 

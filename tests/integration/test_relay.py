@@ -25,7 +25,8 @@ from sandbox.scenario import load
 from shared.errors import PrismError
 from shared.http import Deadline, Limits, call, open_session
 from shared.prism.client import PrismClient
-from shared.profile import Cluster, Profile, RelayRoute
+from shared.profile.endpoints import Cluster, RelayRoute
+from shared.profile.profile import Profile
 from shared.relay.transport import RelayTransport
 from shared.runs.clients.connect import prism
 from shared.runs.clients.keyring import Keyring, secret_names

@@ -17,7 +17,7 @@ from sandbox.faults import KINDS, UnavailableFault, UnknownFault, parse
 from sandbox.sandbox import Sandbox
 from sandbox.scenario import load
 from sandbox.world_builder import ScenarioError, WorldBuilder
-from shared.profile import Profile
+from shared.profile.profile import Profile
 from tests.integration.relay_bench import Bench
 from tests.integration.relay_sender import Tls, namespace_of, open_sender, preamble, relay_of, tls_to
 

@@ -15,11 +15,11 @@ from aiohttp import web
 from sandbox.sandbox import Sandbox
 from shared.azure.lock import Lock, LockKind
 from shared.citrix.site import CitrixSite
-from shared.errors import CitrixError, NotFound, PrismError, RealignError, StorageError
+from shared.errors import CitrixError, NotFound, PrismError, ProfileBusy, RealignError, StorageError
 from shared.http import Deadline, Limits
 from shared.model.nutanix import ReadStatus
 from shared.model.run import Event, Run, RunId, RunStatus
-from shared.profile import Profile
+from shared.profile.profile import Profile
 from shared.runs.access import Caller, Role
 from shared.runs.clients.connect import citrix_hosts, prism
 from shared.runs.clients.keyring import Keyring, secret_names
@@ -30,7 +30,7 @@ from shared.runs.reading.gathered import Gathered
 from shared.runs.request import RunRequest
 from shared.runs.resources import Resources
 from shared.runs.schedule import start_scheduled
-from shared.runs.start import start_run
+from shared.runs.start import Started, start_run
 from shared.runs.sweep import sweep
 from shared.runs.work import give_up
 
@@ -121,6 +121,42 @@ def test_a_repeated_key_finishes_what_broke_off_and_is_told_apart_from_the_first
 
 def _breaking_off(run: Run) -> Any:
     raise StorageError("broken off", kind="unreachable")
+
+
+def test_a_start_that_is_refused_uses_up_no_key(resources: Resources) -> None:
+    first = started(resources)
+
+    def ask(if_busy: str) -> Started:
+        request = RunRequest.model_validate({"ifBusy": if_busy})
+        return start_run(resources, "emea-vdi", request, OLIVE, trigger="http", idempotency_key="refused")
+
+    with pytest.raises(ProfileBusy):
+        ask("reject")
+    queued = ask("queue")
+    assert (queued.run.id != first, queued.replayed) == (True, False)
+    assert ask("queue").replayed
+
+
+def test_a_request_that_comes_twice_at_once_is_not_refused_for_its_own_run(
+    sandbox: Sandbox, resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed_profile(sandbox, "twice")
+    request = RunRequest.model_validate({"ifBusy": "reject"})
+
+    def ask() -> Started:
+        return start_run(resources, "twice", request, OLIVE, trigger="http", idempotency_key="twice")
+
+    find, twins = resources.idempotency.find, []
+
+    def overtaken(*asked: Any) -> RunId | None:
+        monkeypatch.setattr(resources.idempotency, "find", find)
+        found = find(*asked)
+        twins.append(ask())
+        return found
+
+    monkeypatch.setattr(resources.idempotency, "find", overtaken)
+    late = ask()
+    assert (late.run.id, late.replayed, twins[0].replayed) == (twins[0].run.id, True, False)
 
 
 def test_a_key_answers_its_run_although_the_profile_broke_since(sandbox: Sandbox, resources: Resources) -> None:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from shared.model.run import RunId
-from shared.profile import ModeName
+from shared.profile.policy import ModeName
 from tests.stateful.estate import Meddling
 from tests.stateful.example import Example
 from tests.stateful.mishaps import Mishap

@@ -14,7 +14,7 @@ from shared.errors import RealignError
 from shared.model.citrix import MachineId
 from shared.model.remap import Remap
 from shared.model.run import RemapState, RunId, RunStatus
-from shared.profile import ModeName
+from shared.profile.policy import ModeName
 from shared.runs.access import SCHEDULE
 from shared.runs.deciding.cancel import cancel
 from shared.runs.deciding.orders import ROLLABLE, order_apply, order_roll_back

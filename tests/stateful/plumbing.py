@@ -19,7 +19,7 @@ import shared.runs.reading.leftovers
 import shared.runs.reset_again
 import shared.runs.roll_back
 from shared.azure.table import Table
-from shared.profile import Cluster
+from shared.profile.endpoints import Cluster
 from shared.runs.writing.sizes import Sizes
 from tests.stateful.citrix import MemoryHosts, MemoryPrism, MemoryWriter
 from tests.stateful.host import Host, watch_storage

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from shared.model.run import RemapState
-from shared.profile import ModeName
+from shared.profile.policy import ModeName
 from shared.runs.resources import Resources
 from tests.stateful import drawing
 from tests.stateful.example import Example

@@ -15,7 +15,7 @@ from shared.model.citrix import MachineId
 from shared.model.remap import Remap
 from shared.model.run import RemapState, RunId, RunStatus
 from shared.planning.recheck import Action, Verdict
-from shared.profile import ModeName
+from shared.profile.policy import ModeName
 from shared.runs.resources import Resources
 from shared.runs.rows.remap_rows import RemapRows
 from shared.runs.writing.write_through import WriteThrough

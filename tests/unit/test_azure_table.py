@@ -9,8 +9,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from requests import PreparedRequest
 
-from shared.azure.table import Table
+from shared.azure.events import Events
+from shared.azure.remaps import Remaps
+from shared.azure.table import Table, rows_at_a_time
 from shared.errors import StorageError
+from shared.model.run import RunId
 from tests.unit.test_azure_transaction import Wire, changes, client_on, done, refused
 
 ROW = {"PartitionKey": "p", "RowKey": "r"}
@@ -22,6 +25,24 @@ def table_on(answer: Callable[[PreparedRequest], tuple[int, dict[str, str], byte
 
     wire = Wire(answered)
     return Table(client_on(wire), "acme"), wire
+
+
+@pytest.mark.parametrize(("wanted", "at_a_time"), [(1, 1), (101, 101), (1000, 1000), (1001, 501), (2001, 667)])
+def test_no_more_rows_are_read_than_are_wanted_but_for_a_few(wanted: int, at_a_time: int) -> None:
+    assert rows_at_a_time(wanted) == at_a_time
+
+
+def test_a_page_of_a_thousand_findings_or_events_costs_a_thousand_rows() -> None:
+    table, wire = table_on(lambda _: (200, {"Content-Type": "application/json"}, b'{"value": []}'))
+
+    class Storage:
+        def table(self, name: str) -> Table:
+            return table
+
+    Remaps(Storage()).page(RunId("r1"), limit=1000)  # type: ignore[arg-type]
+    Events(Storage()).page(RunId("r1"), None, 1000)  # type: ignore[arg-type]
+    asked = [parse_qs(urlsplit(request.url or "").query) for request in wire.sent]
+    assert [each["$top"] for each in asked if "$filter" in each] == [["501"], ["501"]]
 
 
 def test_a_list_without_etags_has_those_that_its_time_stamps_say() -> None:

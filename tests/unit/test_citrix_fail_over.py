@@ -19,7 +19,7 @@ from shared.citrix.wording import ON_PREMISES_CUSTOMER
 from shared.errors import CitrixError
 from shared.http import Deadline, Limits
 from shared.model.citrix import Site
-from shared.profile import CvadSite
+from shared.profile.endpoints import CvadSite
 from tests.unit.answers import Reply, answering
 
 CREDENTIAL = WindowsCredential("citrix-hq", "CORP\\svc", "s3cret")

@@ -19,7 +19,7 @@ from shared import errors
 from shared.model.finding import Confidence, FindingKind
 from shared.model.nutanix import ReadStatus
 from shared.model.run import RemapState, RunStatus
-from shared.profile import Profile
+from shared.profile.profile import Profile
 from shared.profile_files import parse_profile
 from shared.runs import observe, reset_again
 from shared.runs.deciding import review_request

@@ -80,6 +80,10 @@ class Handler(BaseHTTPRequestHandler):
         script = self.server.scripts.pop(0) if len(self.server.scripts) > 1 else self.server.scripts[0]
         script(self)
 
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.do_GET()
+
     def do_CONNECT(self) -> None:
         """A proxy's tunnel: bytes both ways until either side ends."""
         self.server.seen.append(f"CONNECT {self.path}")

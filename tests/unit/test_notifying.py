@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import requests
+from urllib3.util import parse_url
 
 from shared.azure.notices import notice_to_row, row_to_notice
 from shared.model.finding import Guard
@@ -20,7 +22,7 @@ from shared.profile_files import parse_profile
 from shared.runs.notifying.message import message, message_text
 from shared.runs.notifying.occasions import moment, occasion
 from shared.runs.notifying.signature import key_of, signed_headers
-from shared.runs.notifying.target import allowed
+from shared.runs.notifying.target import allowed, place_of
 from shared.settings import NotifySettings
 from tests.unit.profiles import SMALLEST
 
@@ -168,6 +170,37 @@ HOSTS = NotifySettings(("hooks.corp.example", "*.logic.azure.com", "10.1.2.3:844
 def test_only_hosts_of_the_setting_may_be_called(place: str, may: bool) -> None:
     assert allowed(place, HOSTS) is may
     assert not allowed(place, NotifySettings())
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("https://hooks.corp.example/a?sig=x", "hooks.corp.example"),
+        ("https://HOOKS.corp.example:443/", "hooks.corp.example"),
+        ("https://10.1.2.3:8443/a", "10.1.2.3:8443"),
+        ("http://hooks.corp.example/", None),
+        ("https:///a", None),
+        ("https://hooks.corp.example:99999/", None),
+        ("https://u@hooks.corp.example/", None),
+        ("https://@hooks.corp.example/", None),
+        ("https://hooks.corp.example/a b", None),
+        ("https://hooks.corp.example/\n", None),
+        ("https://[::1]/", None),
+        # hosts that one parser reads as below logic.azure.com, and another one, or a resolver, does not
+        ("https://evil.example\\.logic.azure.com/", None),
+        ("https://evil.example\\@hooks.corp.example/", None),
+        ("https://evil.example%2f.logic.azure.com/", None),
+        ("https://evil.example%00.logic.azure.com/", None),
+        ("https://evil.example;.logic.azure.com/", None),
+        ("https://evil.example\u3002.logic.azure.com/", None),
+        ("https://evil.example\uff0f.logic.azure.com/", None),
+    ],
+)
+def test_the_place_of_an_address_is_the_host_that_is_called(url: str, place: str | None) -> None:
+    assert place_of(url) == place
+    if place is not None:
+        called = parse_url(str(requests.Request("POST", url).prepare().url))
+        assert place == (called.host if called.port in (None, 443) else called.netloc)
 
 
 def errors_of(**notify: Any) -> str:

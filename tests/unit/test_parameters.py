@@ -61,15 +61,15 @@ def test_a_choice_that_is_none_of_them(text: str) -> None:
 
 @given(PRINTABLE)
 def test_a_cursor_comes_back_as_it_was_made(key: str) -> None:
-    text = cursor_for(key)
+    text = cursor_for(key, "runs")
     assert text is not None
     assert "=" not in text
-    assert cursor_of(http_request(params={"cursor": text})) == key
+    assert cursor_of(http_request(params={"cursor": text}), "runs") == key
 
 
 def test_the_last_page_has_no_cursor() -> None:
-    assert cursor_for(None) is None
-    assert cursor_of(http_request()) is None
+    assert cursor_for(None, "runs") is None
+    assert cursor_of(http_request(), "runs") is None
 
 
 def b64(raw: bytes) -> str:
@@ -93,17 +93,25 @@ def b64(raw: bytes) -> str:
     ],
 )
 def test_a_forged_cursor_is_refused(text: str) -> None:
-    refused("cursor", lambda: cursor_of(http_request(params={"cursor": text})))
+    refused("cursor", lambda: cursor_of(http_request(params={"cursor": text}), "runs"))
+
+
+@pytest.mark.parametrize("of", ["r1/remaps", "r2/events"])
+def test_a_cursor_of_another_list_is_refused(of: str) -> None:
+    request = http_request(params={"cursor": cursor_for("m-1", of) or ""})
+    assert cursor_of(request, of) == "m-1"
+    for other in ("r1/events", "r2/remaps", "runs"):
+        assert "from the same list" in refused("cursor", lambda other=other: cursor_of(request, other))  # type: ignore[misc]
 
 
 @given(st.text(max_size=40))
 def test_any_text_is_a_cursor_of_ours_or_refused(text: str) -> None:
     request = http_request(params={"cursor": text})
     try:
-        key = cursor_of(request)
+        key = cursor_of(request, "runs")
     except InvalidRequest:
         return
-    assert cursor_for(key) == text
+    assert cursor_for(key, "runs") == text
 
 
 @pytest.mark.parametrize(

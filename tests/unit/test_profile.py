@@ -9,7 +9,9 @@ from openapi_schema_validator import OAS31Validator
 
 from shared.model.finding import Confidence
 from shared.model.run import Mode
-from shared.profile import Cluster, CvadSite, DaasSite, Policy, Profile, json_schema
+from shared.profile.endpoints import Cluster, CvadSite, DaasSite
+from shared.profile.policy import Policy
+from shared.profile.profile import Profile, json_schema
 from shared.profile_files import parse_profile
 from tests.unit.profiles import ON_PREMISES, SMALLEST, USUAL, changed
 

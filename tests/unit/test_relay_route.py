@@ -8,7 +8,8 @@ from uuid import UUID
 
 import pytest
 
-from shared.profile import CvadSite, Profile, RelayRoute
+from shared.profile.endpoints import CvadSite, RelayRoute
+from shared.profile.profile import Profile
 from shared.profile_files import parse_profile
 from shared.relay.hybrid_connection import HybridConnection
 from tests.unit.profiles import ON_PREMISES, changed

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from functions.reporting.chart import GAP, WIDTH, bar
 from functions.reporting.page import answer_policy, report_page
-from functions.reporting.report import MOST_ROWS, Report, report_of
+from functions.reporting.report import MOST_NAMES, MOST_ROWS, Report, report_of
 from shared.azure.finding_row import StoredFinding
 from shared.model.citrix import MachineId
 from shared.model.finding import FindingKind, Guard
@@ -130,11 +130,24 @@ def test_timings_say_how_long_each_part_took() -> None:
     assert [name for name, *_ in made(replace(RUN, created_at=AT)).timings] == ["asked for"]
 
 
+def test_one_machine_is_no_machines() -> None:
+    text = " ".join("".join(Reader(report_page(made(findings=[VERIFIED]))).text).split())
+    assert "What changed in Citrix 1 machine Machine" in text
+
+
 def test_of_a_very_large_group_the_rest_is_left_to_the_csv() -> None:
     excluded = replace(ALIGNED, kind=FindingKind.EXCLUDED, reason="not-manual")
     report = made(findings=[excluded] * (MOST_ROWS + 5))
     assert (len(report.groups[0].rows), report.groups[0].more) == (MOST_ROWS, 5)
     assert "5 more of them are in the run" in report_page(report)
+
+
+def test_of_very_many_names_that_match_nothing_the_rest_is_a_number() -> None:
+    report = made(unmatched={"csv": [f"N-{number}" for number in range(MOST_NAMES + 7)], "machines": ["X"]})
+    assert [(each.key, len(each.names), each.more) for each in report.unmatched] == [
+        ("csv", MOST_NAMES, 7), ("machines", 1, 0),
+    ]  # fmt: skip
+    assert ", and 7 more" in report_page(report)
 
 
 def test_whatever_stands_in_a_name_is_text() -> None:

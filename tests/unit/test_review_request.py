@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from shared.errors import InvalidRequest
-from shared.profile import Part
+from shared.profile.parts import Part
 from shared.runs.deciding.review_request import (
     ApproveRequest,
     CancelRequest,

@@ -30,7 +30,8 @@ from shared.model.nutanix import (
 from shared.model.run import Limits
 from shared.planning.plan import make_plan, parse_target
 from shared.planning.undecided import doubtful_vms, unsettled
-from shared.profile import Profile, Scope
+from shared.profile.profile import Profile
+from shared.profile.scope import Scope
 
 POWER = {"on": PowerState.ON, "off": PowerState.OFF}
 NOW = datetime(2026, 3, 1, 8, 30, tzinfo=UTC)

@@ -276,13 +276,15 @@ def test_a_csv_row_of_no_remap_leaves_its_cells_empty() -> None:
     assert [row[c] for c in ("to.hostingConnection", "to.hostedMachineId", "state", "confidence")] == [""] * 4
 
 
-@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", " =1", '"=1', '"" =1', "\u00a0@x", "\t"])
 def test_a_cell_that_a_spreadsheet_would_run_is_made_text(name: str) -> None:
     (row,) = rows(replace(REMAP, machine_name=name))
     assert row["machine.name"] == f"'{name}"
 
 
-@pytest.mark.parametrize("name", ["W11-1", "1-2", 'a "b", c', "line\r\nline", "Büro", "a=b", ""])
+@pytest.mark.parametrize(
+    "name", ["W11-1", "1-2", "0d4f1c58-5f0e-4b0a-9a34-6f1f0a0f2b11", 'a "b", c', "line\r\nline", "Büro", "a=b", ""]
+)
 def test_any_other_cell_comes_back_as_it_was(name: str) -> None:
     (row,) = rows(replace(REMAP, machine_name=name))
     assert row["machine.name"] == name
@@ -295,6 +297,13 @@ def test_any_other_cell_comes_back_as_it_was(name: str) -> None:
         ("a;=1+1", "a;'=1+1"),
         ("a\r\n@SUM(A1)", "a\r\n'@SUM(A1)"),
         ("＝1+1", "'＝1+1"),
+        ("\r=1", "'\r'=1"),
+        ("a\r=1", "a\r'=1"),
+        ("a\r\n b", "a\r\n b"),
+        ('a;"=1+1', "a;'\"=1+1"),
+        ("a; \t-1", "a;' \t-1"),
+        ("CORP\\-1", "CORP\\-1"),
+        ("S-1-5-21-7", "S-1-5-21-7"),
         ("W11-001", "W11-001"),
         ("a = b; c - d", "a = b; c - d"),
     ],

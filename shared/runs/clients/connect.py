@@ -25,7 +25,8 @@ from shared.prism.central_v4 import CentralV4
 from shared.prism.client import PrismClient
 from shared.prism.element_v2 import ElementV2
 from shared.prism.sign_in import PrismCredential, parse_secret
-from shared.profile import Cluster, CvadSite, DaasSite, Profile, RelayRoute
+from shared.profile.endpoints import Cluster, CvadSite, DaasSite, RelayRoute
+from shared.profile.profile import Profile
 from shared.runs.clients.careful_sign_in import CarefulSignIn
 from shared.runs.clients.keyring import Keyring
 from shared.runs.clients.refusal_memory import CarefulPrism, RefusalMemory

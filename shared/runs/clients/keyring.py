@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from shared.azure.vault import Secret, Vault
-from shared.profile import CvadSite, Profile
+from shared.profile.endpoints import CvadSite
+from shared.profile.profile import Profile
 
 _READERS = 8
 

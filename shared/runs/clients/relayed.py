@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from shared.profile import RelayRoute
+from shared.profile.endpoints import RelayRoute
 from shared.relay.hybrid_connection import HybridConnection
 from shared.relay.transport import mount
 from shared.relay.tunnels import Way

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints, model_validator
 
-from shared.profile import Part
+from shared.profile.parts import Part
 from shared.runs.request import IfBusy
 
 MachineName = Annotated[str, StringConstraints(min_length=1, max_length=200)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shared.azure.work_queue import WorkStep
 from shared.model.run import RunId
-from shared.profile import Profile
+from shared.profile.profile import Profile
 from shared.runs.resources import Resources
 
 SOON = 1  # seconds: by then the run rests

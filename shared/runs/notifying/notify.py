@@ -15,12 +15,12 @@ from shared.azure.runs import ACTIVE
 from shared.azure.table import Versioned
 from shared.azure.work_queue import WorkStep
 from shared.errors import RealignError, StorageError
-from shared.http import Deadline, Limits, deliver, open_session
 from shared.model.notice import Notice, NoticeEvent, NoticeState
 from shared.model.run import Event, Run, RunId
-from shared.profile import Webhook
+from shared.profile.webhook import Webhook
 from shared.runs.access import SERVICE
 from shared.runs.draft import kept_profile
+from shared.runs.notifying.delivery import deliver
 from shared.runs.notifying.message import message_text
 from shared.runs.notifying.occasions import moment, occasion
 from shared.runs.notifying.signature import signed_headers
@@ -92,9 +92,16 @@ def _send(resources: Resources, run: Run, notice: Notice, target: Target) -> Non
         "Content-Type": "application/json",
         **signed_headers(target.key, _message_id(run, notice.key), at, body),
     }
-    with open_session(ca=target.ca, environ=resources.environ, ca_name="notify.ca", read_timeout=PATIENCE) as session:
-        limits = Limits(Deadline.after(PATIENCE), attempts=1)
-        deliver(session, target.url, body, headers=headers, system=f"Webhook {target.place}", limits=limits)
+    deliver(
+        target.url,
+        body,
+        headers=headers,
+        system=f"Webhook {target.place}",
+        ca=target.ca,
+        ca_name="notify.ca",
+        environ=resources.environ,
+        patience=PATIENCE,
+    )
 
 
 def _failed(resources: Resources, run: Run, claimed: Versioned[Notice], error: RealignError) -> None:

@@ -9,7 +9,8 @@ from pydantic import Field, ValidationError
 
 from shared.azure.vault import Secret
 from shared.errors import Upstream
-from shared.profile import Part, Webhook
+from shared.profile.parts import HOST, Part
+from shared.profile.webhook import Webhook
 from shared.runs.notifying.signature import LONGEST, SHORTEST, key_of
 from shared.runs.resources import Resources
 from shared.settings import NotifySettings
@@ -49,7 +50,7 @@ def target_of(resources: Resources, webhook: Webhook) -> Target:
             f"The 'key' in secret {secret.name} is no key: write whsec_ and {SHORTEST} to {LONGEST} random bytes in "
             "base64, such as the output of: openssl rand -base64 32."
         )
-    place = _place(url)
+    place = place_of(url)
     if place is None:
         raise _wrong(f"The 'url' in secret {secret.name} is no address: write https://host/path.")
     if not allowed(place, resources.settings.notify):
@@ -83,13 +84,19 @@ def _read(secret: Secret) -> WebhookSecret:
         raise _wrong(f'Secret {secret.name} is not {{"key": "whsec_...", "url": "https://..."}}: {said}') from None
 
 
-def _place(url: str) -> str | None:
+def place_of(url: str) -> str | None:
+    """``host``, or ``host:port`` where that is not 443; None for what is no plain address of an https host.
+
+    Parsers disagree about odd addresses: of ``https://a\\.b`` one reads the host ``a\\.b``, and the one that makes the
+    connection ``a``. So the host has to be one that all of them read alike.
+    """
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
+        host, port = parts.hostname or "", parts.port
     except ValueError:
         return None
-    if parts.scheme != "https" or not host or parts.username is not None or not url.isprintable() or " " in url:
+    odd = not url.isascii() or not url.isprintable() or " " in url or "\\" in url or "@" in parts.netloc
+    if parts.scheme != "https" or odd or not HOST.fullmatch(host):
         return None
     return host if port in (None, HTTPS) else f"{host}:{port}"
 

@@ -18,7 +18,9 @@ from shared.call_failure import network_failure
 from shared.errors import Upstream, VaultError
 from shared.http import Deadline, Limits
 from shared.model.citrix import HostingConnection
-from shared.profile import Cluster, CvadSite, Profile, RelayRoute, Webhook
+from shared.profile.endpoints import Cluster, CvadSite, RelayRoute
+from shared.profile.profile import Profile
+from shared.profile.webhook import Webhook
 from shared.relay.probe import probe
 from shared.runs.clients.connect import citrix_hosts, origins_of, prism
 from shared.runs.clients.keyring import Keyring, site_secret_names

@@ -15,7 +15,9 @@ from shared.model.nutanix import ClusterReading, ReadStatus
 from shared.planning.decide import NUTANIX_PLUGINS
 from shared.planning.names import fold
 from shared.prism.reading import WHOLE_READ_SECONDS, read_cluster
-from shared.profile import Cluster, Policy, Profile
+from shared.profile.endpoints import Cluster
+from shared.profile.policy import Policy
+from shared.profile.profile import Profile
 from shared.runs.clients.connect import prism
 from shared.runs.clients.keyring import Keyring
 from shared.runs.reading.listings import Source, Wish

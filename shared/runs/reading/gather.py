@@ -14,7 +14,8 @@ from shared.citrix.site import read_site
 from shared.http import Deadline, Limits
 from shared.model.citrix import Site
 from shared.model.nutanix import ClusterReading
-from shared.profile import Cluster, Profile
+from shared.profile.endpoints import Cluster
+from shared.profile.profile import Profile
 from shared.runs.clients.connect import citrix_hosts
 from shared.runs.clients.keyring import Keyring
 from shared.runs.reading.cluster_reads import ClusterReads, Wanted, checked, not_waited_for

@@ -13,7 +13,8 @@ from dataclasses import replace
 from shared.errors import RealignError
 from shared.http import Deadline, Limits
 from shared.model.nutanix import ClusterReading, VmUuid
-from shared.profile import Cluster, Profile
+from shared.profile.endpoints import Cluster
+from shared.profile.profile import Profile
 from shared.runs.clients.connect import prism
 from shared.runs.clients.keyring import Keyring
 from shared.runs.reading.cluster_reads import OTHERS_SECONDS, Wanted

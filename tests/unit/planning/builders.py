@@ -28,7 +28,8 @@ from shared.model.nutanix import (
 from shared.model.remap import DepartedVm, Remap
 from shared.model.run import Limits, RemapState
 from shared.planning.plan import make_plan, parse_target
-from shared.profile import Policy, Scope
+from shared.profile.policy import Policy
+from shared.profile.scope import Scope
 
 CLUSTERS = ("paris", "amsterdam", "london", "berlin", "outside")
 ON, OFF, OTHER = PowerState.ON, PowerState.OFF, PowerState.OTHER

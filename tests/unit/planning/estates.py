@@ -11,7 +11,7 @@ from shared.model.citrix import HostingConnection, Machine, Provisioning, Site
 from shared.model.finding import Confidence, Plan
 from shared.model.nutanix import ClusterReading, ProtectionDomain, ReadStatus, RecoveryJob, Vm, VmUuid
 from shared.model.remap import DepartedVm, Remap
-from shared.profile import Scope
+from shared.profile.scope import Scope
 from tests.unit.planning.builders import (
     CLUSTERS,
     DEAD,

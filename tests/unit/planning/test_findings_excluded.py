@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from shared.model.citrix import Machine, Provisioning
-from shared.profile import Policy, Scope
+from shared.profile.policy import Policy
+from shared.profile.scope import Scope
 from tests.unit.planning.builders import (
     connection,
     element,

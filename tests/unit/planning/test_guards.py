@@ -8,7 +8,7 @@ from shared.model.citrix import Folder, Machine, Provisioning
 from shared.model.finding import Plan
 from shared.model.nutanix import ReadStatus
 from shared.model.run import Limits
-from shared.profile import Policy
+from shared.profile.policy import Policy
 from tests.unit.planning.builders import NO_LIMITS, domain, element, folder, machine, plan_of, silent, site, vm
 
 

@@ -28,7 +28,7 @@ from shared.model.nutanix import (
 )
 from shared.model.run import Limits
 from shared.planning.plan import fingerprint
-from shared.profile import Scope
+from shared.profile.scope import Scope
 from tests.unit.planning.builders import (
     OFF,
     central,

@@ -12,7 +12,7 @@ from shared.model.finding import Confidence
 from shared.model.nutanix import ClusterReading, VmUuid
 from shared.model.remap import Remap
 from shared.planning.recheck import Action, Verdict, recheck
-from shared.profile import Scope
+from shared.profile.scope import Scope
 from tests.unit.planning.builders import (
     OFF,
     at,

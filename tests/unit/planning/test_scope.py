@@ -7,7 +7,7 @@ import pytest
 from shared.errors import NotActiveYet, PlanImpossible
 from shared.model.finding import Plan
 from shared.model.nutanix import ClusterReading, ReadStatus
-from shared.profile import PrismCategory, Scope
+from shared.profile.scope import PrismCategory, Scope
 from tests.unit.planning.builders import (
     OFF,
     central,

@@ -11,7 +11,7 @@ from shared.errors import PlanImpossible
 from shared.model.citrix import Machine, Provisioning
 from shared.model.finding import FindingKind, Plan
 from shared.planning.plan import fingerprint
-from shared.profile import Scope
+from shared.profile.scope import Scope
 from tests.unit.planning.builders import (
     OFF,
     central,
