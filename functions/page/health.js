@@ -9,10 +9,13 @@ import { callout, failure, loading } from "./states.js";
 const KINDS = {
   storage: "Storage",
   vault: "Key Vault",
+  host: "The app's own machine",
+  profiles: "Where the profiles are",
   profile: "Profiles that cannot be used",
   site: "Citrix sites",
   cluster: "Prism clusters",
   relay: "Hybrid connections",
+  webhook: "Webhooks",
 };
 const MEANS = {
   ready: "Everything that Realign depends on is ready.",
@@ -61,7 +64,9 @@ function drawn(health) {
   const head = failed
     ? `${number(failed)} of ${counted(health.checks.length, "dependency", "dependencies")} not ready.`
     : "All ready.";
-  const groups = Object.entries(KINDS).map(([word, text]) => {
+  const known = new Set([...Object.keys(KINDS), ...health.checks.map((check) => check.kind)]);
+  const groups = [...known].map((word) => {
+    const text = KINDS[word] ?? word;
     const checks = health.checks.filter((check) => check.kind === word);
     return (
       checks.length > 0 &&
@@ -80,5 +85,13 @@ function line(check) {
     el("span", { class: "check-name" }, name(check.name)),
     el("span", { class: "small" }, check.latencyMs ? `${number(check.latencyMs)} ms` : ""),
     check.remedy && el("p", {}, name(check.remedy)),
+    check.stages.length > 0 && way(check.stages),
   );
+}
+
+/** The way to a dependency, up to where it ends. */
+function way(stages) {
+  const names = stages.map((stage) => (stage.state === "passed" ? stage.name : `${stage.name} fails`));
+  const seen = stages.map((stage) => el("li", {}, `${stage.name}: `, name(stage.detail ?? "")));
+  return el("details", { class: "small" }, el("summary", {}, names.join(" → ")), el("ul", {}, seen));
 }

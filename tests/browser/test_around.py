@@ -143,7 +143,11 @@ def test_health_says_what_to_do(review: Review) -> None:
         failed = page.locator(".is-failed")
         expect(failed).to_have_count(1)
         expect(failed).to_contain_text("emea-vdi/lyon")
-        expect(failed).to_contain_text("Check that it is up")
+        expect(failed).to_contain_text("refuses connections at port")
+        failed.get_by_text("secret → name → tcp fails").click()
+        expect(failed.get_by_role("listitem").filter(has_text="tcp: 127.0.0.1:")).to_be_visible()
+        for head in ("The app's own machine", "Storage", "Key Vault", "Citrix sites", "Prism clusters"):
+            expect(page.get_by_role("heading", name=head)).to_be_visible()
     finally:
         review.app.sandbox.faults.clear("relay-down")
     page.get_by_role("button", name="Check again").click()
