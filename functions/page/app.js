@@ -34,7 +34,7 @@ async function begin() {
   drawTop();
   if (location.pathname === `${router.ROOT}/signed-out`) return showSignedOut(main);
   main.replaceChildren(loading("Loading", "h1"));
-  const run = /\/runs\/[^/]+$/.exec(location.pathname);
+  const run = /\/runs\/[^/]+(?=\/machines\/|$)/.exec(location.pathname);
   if (run) askAhead(run[0]);
   try {
     await session.load();

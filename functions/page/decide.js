@@ -167,8 +167,15 @@ function ways(rows, ends) {
   const lines = [...counts]
     .sort((a, b) => b[1] - a[1])
     .map(([key, count]) => {
-      const [from, to] = JSON.parse(key).map((each) => name(each ?? "none"));
-      return el("tr", {}, el("td", {}, from), el("td", {}, to), el("td", { class: "number" }, number(count)));
+      const [from, to] = JSON.parse(key);
+      const there = from === to ? "the same, another VM" : name(to ?? "none");
+      return el(
+        "tr",
+        {},
+        el("td", {}, name(from ?? "none")),
+        el("td", {}, there),
+        el("td", { class: "number" }, number(count)),
+      );
     });
   const head = el(
     "tr",

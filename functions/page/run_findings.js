@@ -252,7 +252,7 @@ export class RunFindings {
     const proposed = canApprove(this.#run) ? rows.filter(isProposed) : [];
     const open = canReview(this.#run) ? rows.filter(isOpen) : [];
     const written = canRollBack(this.#run) ? rows.filter(isWritten) : [];
-    const shown = new Set(this.#store.shown);
+    const shown = rows.length ? new Set(this.#store.shown) : null;
     const hidden = rows.filter((row) => !shown.has(row)).length;
     this.#chosen.hidden = !(open.length || written.length);
     replace(

@@ -133,6 +133,7 @@ def test_the_list_and_a_decision_fit_a_phone(review: Review) -> None:
     page = shown(review.page(f"/runs/{run['id']}", size=PHONE), "#approve-shown")
     row = page.get_by_role("row").filter(has=page.get_by_role("link", name="CORP\\FIN-002"))
     expect(row.get_by_text("strong")).to_be_visible()
+    expect(row.get_by_text("Nutanix AHV Amsterdam")).to_be_visible()
     page.get_by_role("checkbox", name="Select CORP\\FIN-002").check()
     page.get_by_role("button", name="Reject 1 …").click()
     dialog = page.get_by_role("dialog")
@@ -142,3 +143,17 @@ def test_the_list_and_a_decision_fit_a_phone(review: Review) -> None:
     assert box["x"] + box["width"] <= PHONE[0]
     dialog.get_by_role("button", name="Reject 1").click()
     expect(page.get_by_role("button", name="rejected 1")).to_be_visible()
+
+
+def test_a_phone_shows_the_vm_where_the_connection_stays(review: Review) -> None:
+    run = review.run()
+    finding = next(f for f in review.api.findings(run["id"]).values() if f["machine"]["name"] == "CORP\\FIN-001")
+    here = {**finding, "to": {**finding["to"], "hostingConnection": finding["from"]["hostingConnection"]}}
+    page = review.page("/signed-out", size=PHONE)
+    page.route("**/remaps?**", lambda route: route.fulfill(json={"items": [here], "cursor": None}))
+    page.goto(review.address(f"/runs/{run['id']}"))
+    for side in ("from", "to"):
+        expect(page.locator(f".rows .col-{side}").get_by_text(here[side]["hostedMachineId"])).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") == PHONE[0]
+    page.get_by_role("button", name="Approve 1 shown …").click()
+    expect(page.get_by_role("dialog").get_by_role("row").nth(1)).to_contain_text("the same, another VM1")

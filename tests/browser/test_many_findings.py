@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Route, expect
 
 from sandbox.large_world import large_world
+from tests.browser.accessibility import violations
 from tests.browser.browsing import Review
 from tests.browser.conftest import Serve
 from tests.browser.figures import MANY, measure
@@ -30,6 +31,7 @@ def test_twenty_thousand_findings(review: Review, record_property: Callable[[str
     grid = page.get_by_role("grid")
     expect(grid).to_have_attribute("aria-rowcount", str(MANY + 1))
     assert figures["rows"] < 100, "only what is in sight is in the document"
+    assert violations(page) == []
 
     # from the first to the last, and to one in the middle
     names = page.locator(".rows .machine-name")
