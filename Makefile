@@ -8,9 +8,10 @@ READY := .venv/.ready
 AZURITE := sandbox/azurite/node_modules/.ready
 HYCO := tests/relay_listener/node_modules/.ready
 AXE := tests/browser/axe/node_modules/.ready
+INFRA := tests/infra/.venv-checkov/.ready tests/infra/.venv-azure/.ready
 CLIENTS := tests/nutanix_clients/.venv-4.0/.ready tests/nutanix_clients/.venv-4.3/.ready
 
-.PHONY: demo serve test crash chaos soak bench screenshots browser lint clean
+.PHONY: demo serve test crash chaos soak bench screenshots browser lint audit clean
 
 demo: $(READY) $(AZURITE)
 	@$(BIN)/python -m sandbox demo
@@ -18,7 +19,7 @@ demo: $(READY) $(AZURITE)
 serve: $(READY) $(AZURITE)
 	@$(BIN)/python -m sandbox serve $(ARGS)
 
-test: $(READY) $(AZURITE) $(HYCO) $(AXE) $(CLIENTS) browser
+test: $(READY) $(AZURITE) $(HYCO) $(AXE) $(CLIENTS) $(INFRA) browser
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 # the host is killed at every step, and not only at some; the relay is cut for half a minute, and not only for seconds
@@ -48,6 +49,15 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# known vulnerabilities of what is deployed; asks PyPI's database and OSV, so it takes a network that reaches them
+audit: .venv-audit/.ready
+	.venv-audit/bin/pip-audit --requirement requirements.txt
+
+.venv-audit/.ready:
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1
+	@touch $@
 
 $(READY): requirements.txt requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
@@ -80,5 +90,12 @@ tests/nutanix_clients/.venv-%/.ready: tests/nutanix_clients/requirements-%.txt $
 	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
+# without dependencies: the files list what the checks import, a third of all that these tools would bring
+tests/infra/.venv-%/.ready: tests/infra/requirements-%.txt $(READY)
+	@echo "Setting up $* for the checks of the Bicep (once)"
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile -r $<
+	@touch $@
+
 clean:
-	rm -rf .venv sandbox/azurite/node_modules tests/relay_listener/node_modules tests/browser/axe/node_modules tests/nutanix_clients/.venv-*
+	rm -rf .venv .venv-audit sandbox/azurite/node_modules tests/relay_listener/node_modules tests/browser/axe/node_modules tests/nutanix_clients/.venv-* tests/infra/.venv-*

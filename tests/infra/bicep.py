@@ -1,8 +1,8 @@
-"""Plays a deployment of our Bicep: what would be sent to Azure for given parameters, without a compiler and without Azure.
+"""Plays a deployment of our Bicep: what would be sent to Azure for given parameters, without compiler and Azure.
 
 It knows the part of the language that ``infra/`` uses, refuses what it does not know, and fails where a compiler would:
-at an unknown name, a parameter that a module has not, one that it lacks, or a value that is not allowed. What only Azure
-knows, such as an address that it makes, is a ``Runtime`` text that says where it comes from.
+at an unknown name, a parameter that a module has not, one that it lacks, or a value that is not allowed. What only
+Azure knows, such as an address that it makes, is a ``Runtime`` text that says where it comes from.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def _names_something(node: Node) -> bool:
 
 
 class _File:
-    """One Bicep file with its parameters. Declarations are evaluated when they are first needed, as their order says nothing."""
+    """One Bicep file with its parameters. A declaration is evaluated when it is first needed: order says nothing."""
 
     def __init__(self, path: Path, given: Mapping[str, Any]) -> None:
         self.path = path

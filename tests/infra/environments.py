@@ -1,4 +1,4 @@
-"""The environments of checkov and of Microsoft's clients: each has pins that fight Realign's, so each has its own Python."""
+"""The environments of checkov and of Microsoft's clients: their pins fight Realign's, so each has its own."""
 
 from __future__ import annotations
 

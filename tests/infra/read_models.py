@@ -1,8 +1,8 @@
-"""Compares resources with the models of Microsoft's management clients and prints each property or value they do not know.
+"""Compares resources with the models of Microsoft's management clients and prints what these do not know.
 
-Runs in the environment of those clients, not in Realign's. Reads ``[{"type", "name", "at", "body"}]`` as JSON and prints
-``["where: what"]``. The clients come in two styles: older ones list their members in ``_attribute_map``, newer ones as
-annotated fields.
+Runs in the environment of those clients, not in Realign's. Reads ``[{"type", "name", "at", "body"}]`` as JSON, and
+prints ``["where: what"]``. The clients come in two styles: older ones list their members in ``_attribute_map``, newer
+ones as annotated fields.
 """
 
 import enum
@@ -11,40 +11,41 @@ import json
 import re
 import sys
 
-MODELS = {  # the type of a resource, with its name where the type has several shapes: module and class
-    "Microsoft.Authorization/roleAssignments": "azure.mgmt.authorization.models:RoleAssignmentCreateParameters",
-    "Microsoft.Insights/actionGroups": "azure.mgmt.monitor.models:ActionGroupResource",
-    "Microsoft.Insights/components": "azure.mgmt.applicationinsights.v2020_02_02.models:ApplicationInsightsComponent",
-    "Microsoft.Insights/diagnosticSettings": "azure.mgmt.monitor.models:DiagnosticSettingsResource",
-    "Microsoft.Insights/metricAlerts": "azure.mgmt.monitor.models:MetricAlertResource",
-    "Microsoft.Insights/scheduledQueryRules": "azure.mgmt.monitor.v2022_08_01_preview.models:ScheduledQueryRuleResource",
-    "Microsoft.Insights/workbooks": "azure.mgmt.applicationinsights.v2023_06_01.models:Workbook",
-    "Microsoft.KeyVault/vaults": "azure.mgmt.keyvault.models:VaultCreateOrUpdateParameters",
-    "Microsoft.ManagedIdentity/userAssignedIdentities": "azure.mgmt.msi.v2024_11_30.models:Identity",
-    "Microsoft.Network/networkSecurityGroups": "azure.mgmt.network.models:NetworkSecurityGroup",
-    "Microsoft.Network/privateDnsZones": "azure.mgmt.privatedns.models:PrivateZone",
-    "Microsoft.Network/privateDnsZones/virtualNetworkLinks": "azure.mgmt.privatedns.models:VirtualNetworkLink",
-    "Microsoft.Network/privateEndpoints": "azure.mgmt.network.models:PrivateEndpoint",
-    "Microsoft.Network/privateEndpoints/privateDnsZoneGroups": "azure.mgmt.network.models:PrivateDnsZoneGroup",
-    "Microsoft.Network/routeTables": "azure.mgmt.network.models:RouteTable",
-    "Microsoft.Network/virtualNetworks": "azure.mgmt.network.models:VirtualNetwork",
-    "Microsoft.Network/virtualNetworks/virtualNetworkPeerings": "azure.mgmt.network.models:VirtualNetworkPeering",
-    "Microsoft.OperationalInsights/workspaces": "azure.mgmt.loganalytics.models:Workspace",
-    "Microsoft.Relay/namespaces": "azure.mgmt.relay.models:RelayNamespace",
-    "Microsoft.Relay/namespaces/hybridConnections": "azure.mgmt.relay.models:HybridConnection",
-    "Microsoft.Relay/namespaces/hybridConnections/authorizationRules": "azure.mgmt.relay.models:AuthorizationRule",
-    "Microsoft.Storage/storageAccounts": "azure.mgmt.storage.models:StorageAccountCreateParameters",
-    "Microsoft.Storage/storageAccounts/blobServices": "azure.mgmt.storage.models:BlobServiceProperties",
-    "Microsoft.Storage/storageAccounts/blobServices/containers": "azure.mgmt.storage.models:BlobContainer",
-    "Microsoft.Storage/storageAccounts/queueServices": "azure.mgmt.storage.models:QueueServiceProperties",
-    "Microsoft.Storage/storageAccounts/tableServices": "azure.mgmt.storage.models:TableServiceProperties",
-    "Microsoft.Web/serverfarms": "azure.mgmt.web.models:AppServicePlan",
-    "Microsoft.Web/sites": "azure.mgmt.web.models:Site",
-    "Microsoft.Web/sites/basicPublishingCredentialsPolicies": "azure.mgmt.web.models:CsmPublishingCredentialsPoliciesEntity",
-    "Microsoft.Web/sites/config appsettings": "azure.mgmt.web.models:StringDictionary",
-    "Microsoft.Web/sites/config authsettingsV2": "azure.mgmt.web.models:SiteAuthSettingsV2",
-    "Microsoft.Web/sites/config slotConfigNames": "azure.mgmt.web.models:SlotConfigNamesResource",
-    "Microsoft.Web/sites/hybridConnectionNamespaces/relays": "azure.mgmt.web.models:HybridConnection",
+# the type of a resource, with its name where the type has several shapes: module below azure.mgmt, and class
+MODELS = {
+    "Microsoft.Authorization/roleAssignments": "authorization.models:RoleAssignmentCreateParameters",
+    "Microsoft.Insights/actionGroups": "monitor.models:ActionGroupResource",
+    "Microsoft.Insights/components": "applicationinsights.v2020_02_02.models:ApplicationInsightsComponent",
+    "Microsoft.Insights/diagnosticSettings": "monitor.models:DiagnosticSettingsResource",
+    "Microsoft.Insights/metricAlerts": "monitor.models:MetricAlertResource",
+    "Microsoft.Insights/scheduledQueryRules": "monitor.v2022_08_01_preview.models:ScheduledQueryRuleResource",
+    "Microsoft.Insights/workbooks": "applicationinsights.v2023_06_01.models:Workbook",
+    "Microsoft.KeyVault/vaults": "keyvault.models:VaultCreateOrUpdateParameters",
+    "Microsoft.ManagedIdentity/userAssignedIdentities": "msi.v2024_11_30.models:Identity",
+    "Microsoft.Network/networkSecurityGroups": "network.models:NetworkSecurityGroup",
+    "Microsoft.Network/privateDnsZones": "privatedns.models:PrivateZone",
+    "Microsoft.Network/privateDnsZones/virtualNetworkLinks": "privatedns.models:VirtualNetworkLink",
+    "Microsoft.Network/privateEndpoints": "network.models:PrivateEndpoint",
+    "Microsoft.Network/privateEndpoints/privateDnsZoneGroups": "network.models:PrivateDnsZoneGroup",
+    "Microsoft.Network/routeTables": "network.models:RouteTable",
+    "Microsoft.Network/virtualNetworks": "network.models:VirtualNetwork",
+    "Microsoft.Network/virtualNetworks/virtualNetworkPeerings": "network.models:VirtualNetworkPeering",
+    "Microsoft.OperationalInsights/workspaces": "loganalytics.models:Workspace",
+    "Microsoft.Relay/namespaces": "relay.models:RelayNamespace",
+    "Microsoft.Relay/namespaces/hybridConnections": "relay.models:HybridConnection",
+    "Microsoft.Relay/namespaces/hybridConnections/authorizationRules": "relay.models:AuthorizationRule",
+    "Microsoft.Storage/storageAccounts": "storage.models:StorageAccountCreateParameters",
+    "Microsoft.Storage/storageAccounts/blobServices": "storage.models:BlobServiceProperties",
+    "Microsoft.Storage/storageAccounts/blobServices/containers": "storage.models:BlobContainer",
+    "Microsoft.Storage/storageAccounts/queueServices": "storage.models:QueueServiceProperties",
+    "Microsoft.Storage/storageAccounts/tableServices": "storage.models:TableServiceProperties",
+    "Microsoft.Web/serverfarms": "web.models:AppServicePlan",
+    "Microsoft.Web/sites": "web.models:Site",
+    "Microsoft.Web/sites/basicPublishingCredentialsPolicies": "web.models:CsmPublishingCredentialsPoliciesEntity",
+    "Microsoft.Web/sites/config appsettings": "web.models:StringDictionary",
+    "Microsoft.Web/sites/config authsettingsV2": "web.models:SiteAuthSettingsV2",
+    "Microsoft.Web/sites/config slotConfigNames": "web.models:SlotConfigNamesResource",
+    "Microsoft.Web/sites/hybridConnectionNamespaces/relays": "web.models:HybridConnection",
 }
 
 
@@ -53,7 +54,9 @@ def main():
     for resource in json.load(sys.stdin):
         named = MODELS.get(resource["type"]) or MODELS[f"{resource['type']} {resource['name']}"]
         module, _, model = named.partition(":")
-        problems += compared(resource["body"], getattr(importlib.import_module(module), model), resource["at"])
+        problems += compared(
+            resource["body"], getattr(importlib.import_module(f"azure.mgmt.{module}"), model), resource["at"]
+        )
     json.dump(sorted(set(problems)), sys.stdout)
 
 

@@ -7,7 +7,8 @@ import re
 import pytest
 
 from shared.settings import load
-from tests.infra.deployments import MAIN, ROOT, SIGN_IN, WAYS, deployed
+from tests.infra.bicep import deploy
+from tests.infra.deployments import MAIN, ROOT, SIGN_IN, WAYS, deployed, parameters
 
 DOCUMENT = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
 # the Functions host's and App Service's own; no line of ours reads them
@@ -85,10 +86,7 @@ def test_a_time_zone_is_set_only_where_one_is_chosen() -> None:
 
 
 def test_profiles_come_from_the_container_unless_the_package_has_them() -> None:
-    from tests.infra.bicep import deploy
-    from tests.infra.deployments import parameters
-
-    assert settings_of("relay")["REALIGN_PROFILES"].endswith(".blob" + "profiles")
+    assert settings_of("relay")["REALIGN_PROFILES"].endswith("primaryEndpoints.blobprofiles")
     packaged = deploy(MAIN, parameters(profilesFolder="profiles"))
     assert packaged.one("Microsoft.Web/sites/config", "appsettings").properties["REALIGN_PROFILES"] == "profiles"
 

@@ -43,5 +43,8 @@ def test_a_wrong_property_and_a_wrong_value_are_told() -> None:
         ]
     )
     assert {problem.partition(" ")[0] for problem in told} == {
-        "a.kind", "a.properties.allowSharedKeys", "a.properties.networkAcls.ipRules.ip", "r.properties.criteria.allOf.treshold"
-    }  # fmt: skip
+        "a.kind",
+        "a.properties.allowSharedKeys",
+        "a.properties.networkAcls.ipRules.ip",
+        "r.properties.criteria.allOf.treshold",
+    }

@@ -56,9 +56,9 @@ def test_an_alert_is_counted_in_its_window_and_told_to_people(rule) -> None:
 
 
 def test_the_alerts_are_those_that_somebody_should_get_up_for() -> None:
-    assert {rule.name.removeprefix("realign-") for rule in deployed("relay").of(RULE)} == {
-        "run-failed", "poison-message", "dependency-not-ready", "review-waiting", "schedule-late", "queue-slow", "silent"
-    }  # fmt: skip
+    names = {rule.name.removeprefix("realign-") for rule in deployed("relay").of(RULE)}
+    asked_for = {"run-failed", "poison-message", "dependency-not-ready", "review-waiting", "schedule-late"}
+    assert names == asked_for | {"queue-slow", "silent"}
 
 
 def test_limits_in_hours_become_seconds_of_the_query() -> None:

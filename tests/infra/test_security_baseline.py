@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.infra.deployments import SUBNETS, WAYS, deployed, parameters, texts
+from tests.infra.bicep import deploy
+from tests.infra.deployments import MAIN, SUBNETS, WAYS, deployed, parameters, texts
 
 EVERYWHERE = pytest.mark.parametrize("way", WAYS)
 SITE = "Microsoft.Web/sites"
@@ -90,9 +91,6 @@ def test_only_named_addresses_may_call(way: str) -> None:
 
 
 def test_a_service_tag_is_admitted_as_one() -> None:
-    from tests.infra.bicep import deploy
-    from tests.infra.deployments import MAIN
-
     site = deploy(MAIN, parameters(allowedServiceTags=["LogicApps"])).one(SITE)
     rule = site.properties["siteConfig"]["ipSecurityRestrictions"][1]
     assert (rule["tag"], rule["ipAddress"], rule["action"]) == ("ServiceTag", "LogicApps", "Allow")
