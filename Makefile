@@ -8,10 +8,9 @@ READY := .venv/.ready
 AZURITE := sandbox/azurite/node_modules/.ready
 HYCO := tests/relay_listener/node_modules/.ready
 AXE := tests/browser/axe/node_modules/.ready
-INFRA := tests/infra/.venv-checkov/.ready tests/infra/.venv-azure/.ready
 CLIENTS := tests/nutanix_clients/.venv-4.0/.ready tests/nutanix_clients/.venv-4.3/.ready
 
-.PHONY: demo serve test crash chaos soak bench screenshots browser lint audit clean
+.PHONY: demo serve test crash chaos soak bench screenshots browser lint clean
 
 demo: $(READY) $(AZURITE)
 	@$(BIN)/python -m sandbox demo
@@ -19,7 +18,7 @@ demo: $(READY) $(AZURITE)
 serve: $(READY) $(AZURITE)
 	@$(BIN)/python -m sandbox serve $(ARGS)
 
-test: $(READY) $(AZURITE) $(HYCO) $(AXE) $(CLIENTS) $(INFRA) browser
+test: $(READY) $(AZURITE) $(HYCO) $(AXE) $(CLIENTS) browser
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 # the host is killed at every step, and not only at some; the relay is cut for half a minute, and not only for seconds
@@ -44,12 +43,7 @@ screenshots: $(READY) $(AZURITE) browser
 browser: $(READY)
 	@$(BIN)/python -m tests.browser.chromium
 
-lint: $(READY)
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
-
+.PHONY: audit
 # known vulnerabilities of what is deployed; asks PyPI's database and OSV, so it takes a network that reaches them
 audit: .venv-audit/.ready
 	.venv-audit/bin/pip-audit --requirement requirements.txt
@@ -59,6 +53,12 @@ audit: .venv-audit/.ready
 	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1
 	@touch $@
 
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
 $(READY): requirements.txt requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
 	  { echo "Realign needs Python 3.11, 3.12 or 3.13. Name one: make PYTHON=python3.12"; exit 1; }
@@ -67,6 +67,15 @@ $(READY): requirements.txt requirements-dev.txt
 	@echo "Setting up .venv (once, about a minute)"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+test: tests/infra/.venv-checkov/.ready tests/infra/.venv-azure/.ready
+
+# without dependencies: the files list what the checks import, about half of what these tools would bring
+tests/infra/.venv-%/.ready: tests/infra/requirements-%.txt $(READY)
+	@echo "Setting up $* for the checks of the Bicep (once)"
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile -r $<
 	@touch $@
 
 $(AZURITE): sandbox/azurite/package.json sandbox/azurite/package-lock.json $(READY)
@@ -88,13 +97,6 @@ tests/nutanix_clients/.venv-%/.ready: tests/nutanix_clients/requirements-%.txt $
 	@echo "Setting up Nutanix's own clients $*, for the tests (once)"
 	@$(PYTHON) -m venv $(@D)
 	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
-	@touch $@
-
-# without dependencies: the files list what the checks import, a third of all that these tools would bring
-tests/infra/.venv-%/.ready: tests/infra/requirements-%.txt $(READY)
-	@echo "Setting up $* for the checks of the Bicep (once)"
-	@$(PYTHON) -m venv $(@D)
-	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile -r $<
 	@touch $@
 
 clean:

@@ -5,13 +5,10 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import json
+import os
 import uuid
 from collections.abc import Callable
 from typing import Any
-
-
-class Runtime(str):
-    """A text that only Azure knows; it says where it comes from."""
 
 
 def _unique_string(*parts: str) -> str:
@@ -41,6 +38,7 @@ KNOWN: dict[str, Callable[..., Any]] = {
     "guid": lambda *parts: str(uuid.uuid5(uuid.NAMESPACE_URL, "|".join(parts))),
     "join": lambda items, sign: sign.join(items),
     "map": lambda items, turn: [turn(item) for item in items],
+    "readEnvironmentVariable": os.environ.get,
     "replace": lambda text, old, new: text.replace(old, new),
     "resourceGroup": lambda: {"id": "/resourceGroups/rg", "location": "westeurope"},
     "split": lambda text, sign: text.split(sign),

@@ -6,7 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tests.infra.bicep import Deployment, deploy
+from tests.infra.bicep import deploy
+from tests.infra.bicep_values import Deployment
 
 ROOT = Path(__file__).resolve().parents[2]
 INFRA = ROOT / "infra"

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from pycep import BicepParser
 
-from tests.infra.bicep import BicepError, declared, deploy, parse, used
-from tests.infra.deployments import INFRA, MAIN, WAYS, deployed, parameters
+from tests.infra.bicep import declared, deploy, parameter_file, parse, used
+from tests.infra.bicep_values import BicepError
+from tests.infra.deployments import INFRA, MAIN, SIGN_IN, WAYS, deployed, parameters
 
 FILES = [MAIN, *sorted((INFRA / "modules").glob("*.bicep"))]
+PARAMETERS = (INFRA / "main.bicepparam").read_text(encoding="utf-8")
 each_file = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 
 
@@ -53,11 +55,31 @@ def test_every_module_is_used_by_main() -> None:
 
 
 def test_the_parameter_file_sets_parameters_that_there_are() -> None:
-    lines = (INFRA / "main.bicepparam").read_text(encoding="utf-8")
-    assert lines.startswith("using 'main.bicep'\n")
-    named = set(re.findall(r"^(?:// )?param (\w+) =", lines, re.MULTILINE))
+    assert PARAMETERS.startswith("using 'main.bicep'\n")
+    named = set(re.findall(r"^(?:// )?param (\w+) =", PARAMETERS, re.MULTILINE))
     assert named <= set(declared(MAIN, "parameter"))
     assert {"signInClientId", "allowedAddresses", "onPremises", "connectivity"} <= named
+
+
+def test_the_parameter_file_deploys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REALIGN_SIGN_IN_CLIENT_ID", SIGN_IN)
+    given = parameter_file(PARAMETERS, tmp_path)
+    played = deploy(MAIN, given)
+    assert len(played.of("Microsoft.Relay/namespaces/hybridConnections")) == len(given["onPremises"]) == 2
+
+
+def test_without_an_app_registration_nothing_is_deployed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("REALIGN_SIGN_IN_CLIENT_ID", raising=False)
+    with pytest.raises(BicepError, match="signInClientId is too short"):
+        deploy(MAIN, parameter_file(PARAMETERS, tmp_path))
+
+
+@pytest.mark.parametrize("line", re.findall(r"^// (param .*)$", PARAMETERS, re.MULTILINE))
+def test_each_example_of_the_parameter_file_deploys(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REALIGN_SIGN_IN_CLIENT_ID", SIGN_IN)
+    name = line.split()[1]
+    chosen = {name: parameter_file(line + "\n", tmp_path)[name]}
+    assert deploy(MAIN, parameter_file(PARAMETERS, tmp_path) | chosen).of("Microsoft.Web/sites")
 
 
 @pytest.mark.parametrize("way", WAYS)

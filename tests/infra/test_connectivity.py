@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from tests.infra.bicep import BicepError, deploy
+from tests.infra.bicep import deploy
+from tests.infra.bicep_values import BicepError
 from tests.infra.deployments import MAIN, ON_PREMISES, WAYS, deployed, parameters
 
 NAMESPACE = "Microsoft.Relay/namespaces"
