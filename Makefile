@@ -48,6 +48,16 @@ screenshots: $(READY) $(AZURITE) browser
 browser: $(READY)
 	@$(BIN)/python -m tests.browser.chromium
 
+.PHONY: audit
+# known vulnerabilities of what is deployed; asks PyPI's database and OSV, so it takes a network that reaches them
+audit: .venv-audit/.ready
+	.venv-audit/bin/pip-audit --requirement requirements.txt
+
+.venv-audit/.ready:
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1
+	@touch $@
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -62,6 +72,15 @@ $(READY): requirements.txt requirements-dev.txt
 	@echo "Setting up .venv (once, about a minute)"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+test: tests/infra/.venv-checkov/.ready tests/infra/.venv-azure/.ready
+
+# without dependencies: the files list what the checks import, about half of what these tools would bring
+tests/infra/.venv-%/.ready: tests/infra/requirements-%.txt $(READY)
+	@echo "Setting up $* for the checks of the Bicep (once)"
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile -r $<
 	@touch $@
 
 $(AZURITE): sandbox/azurite/package.json sandbox/azurite/package-lock.json $(READY)
@@ -95,4 +114,5 @@ $(WORKER): tests/worker/requirements-3.13.txt requirements.txt $(READY)
 	done; echo "No Python 3.13 here: the tests of Microsoft's worker library are skipped"
 
 clean:
-	rm -rf .venv sandbox/azurite/node_modules tests/relay_listener/node_modules tests/browser/axe/node_modules tests/nutanix_clients/.venv-* tests/worker/.venv-* dist
+	rm -rf .venv .venv-audit sandbox/azurite/node_modules tests/relay_listener/node_modules tests/browser/axe/node_modules \
+	  tests/nutanix_clients/.venv-* tests/worker/.venv-* tests/infra/.venv-* dist
