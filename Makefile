@@ -9,9 +9,10 @@ AZURITE := sandbox/azurite/node_modules/.ready
 HYCO := tests/relay_listener/node_modules/.ready
 AXE := tests/browser/axe/node_modules/.ready
 WORKER := tests/worker/.venv-3.13/.ready
+INFRA := tests/infra/.venv-checkov/.ready tests/infra/.venv-azure/.ready
 CLIENTS := tests/nutanix_clients/.venv-4.0/.ready tests/nutanix_clients/.venv-4.3/.ready
 
-.PHONY: demo serve package test crash chaos soak bench screenshots browser lint clean
+.PHONY: demo serve package test crash chaos soak bench screenshots browser audit lint clean
 
 demo: $(READY) $(AZURITE)
 	@$(BIN)/python -m sandbox demo
@@ -23,7 +24,7 @@ serve: $(READY) $(AZURITE)
 package: $(READY)
 	@$(BIN)/python infra/package.py $(ARGS)
 
-test: $(READY) $(AZURITE) $(HYCO) $(AXE) $(CLIENTS) $(WORKER) browser
+test: $(READY) $(AZURITE) $(HYCO) $(AXE) $(CLIENTS) $(WORKER) $(INFRA) browser
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 # the host is killed at every step, and not only at some; the relay is cut for half a minute, and not only for seconds
@@ -48,7 +49,6 @@ screenshots: $(READY) $(AZURITE) browser
 browser: $(READY)
 	@$(BIN)/python -m tests.browser.chromium
 
-.PHONY: audit
 # known vulnerabilities of what is deployed; asks PyPI's database and OSV, so it takes a network that reaches them
 audit: .venv-audit/.ready
 	.venv-audit/bin/pip-audit --requirement requirements.txt
@@ -73,8 +73,6 @@ $(READY): requirements.txt requirements-dev.txt
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
-
-test: tests/infra/.venv-checkov/.ready tests/infra/.venv-azure/.ready
 
 # without dependencies: the files list what the checks import, about half of what these tools would bring
 tests/infra/.venv-%/.ready: tests/infra/requirements-%.txt $(READY)
