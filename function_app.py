@@ -28,6 +28,7 @@ from functions import (
     start,
     timers,
 )
+from shared.telemetry.subject import mark_log_lines
 
 if TYPE_CHECKING:
     from shared.runs.resources import Resources
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 # these log every request, with URLs
 for noisy in ("azure", "urllib3", "msal"):
     logging.getLogger(noisy).setLevel(logging.WARNING)
+mark_log_lines()
 
 
 class _Opened:
@@ -49,7 +51,12 @@ class _Opened:
 
         with self._lock:
             if self._resources is None:
-                self._resources = Resources(os.environ)
+                opened = Resources(os.environ)
+                if opened.settings.telemetry.connection_string is not None:
+                    from shared.azure.monitor import export
+
+                    export(opened.settings, os.environ)
+                self._resources = opened
             return self._resources
 
 

@@ -90,6 +90,18 @@ class NotifySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class TelemetrySettings:
+    """``connection_string`` is Application Insights'; without it nothing is exported.
+
+    ``as_identity``: whoever sends has to sign in. ``by_worker``: the platform's worker has set up OpenTelemetry itself.
+    """
+
+    connection_string: str | None = field(default=None, repr=False)
+    as_identity: bool = False
+    by_worker: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     storage: StorageSettings
     identity: IdentitySettings
@@ -98,6 +110,7 @@ class Settings:
     auth: AuthSettings
     trust: TrustSettings
     notify: NotifySettings = NotifySettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
 
 
 def load(environ: Mapping[str, str]) -> Settings:
@@ -112,6 +125,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         auth=AuthSettings((_text(environ, "WEBSITE_AUTH_ENABLED") or "").lower() in {"true", "1"}),
         trust=trust,
         notify=_notify(environ, problems),
+        telemetry=_telemetry(environ),
     )
     if problems:
         raise SettingsInvalid(tuple(problems))
@@ -271,6 +285,16 @@ def _notify(environ: Mapping[str, str], problems: list[str]) -> NotifySettings:
         )
     name = _text(environ, "WEBSITE_HOSTNAME")
     return NotifySettings(hosts, f"https://{name}" if name is not None else "")
+
+
+def _telemetry(environ: Mapping[str, str]) -> TelemetrySettings:
+    """Nothing here is a problem: an app whose telemetry is set up wrongly still does its work."""
+    way = (_text(environ, "APPLICATIONINSIGHTS_AUTHENTICATION_STRING") or "").lower()
+    return TelemetrySettings(
+        connection_string=_text(environ, "APPLICATIONINSIGHTS_CONNECTION_STRING"),
+        as_identity="authorization=aad" in way.replace(" ", "").split(";"),
+        by_worker=(_text(environ, "PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY") or "").lower() in {"true", "1"},
+    )
 
 
 def _trust(environ: Mapping[str, str], problems: list[str]) -> TrustSettings:

@@ -35,12 +35,14 @@ class Refusals:
         )
         return until
 
-    def refused_until(self, secret: str, version: str, host: str, now: datetime) -> datetime | None:
-        """Until when the credential must not be tried at ``host``; None when it may be."""
+    def refused_until(
+        self, secret: str, version: str, host: str, now: datetime, hold_off: timedelta = HOLD_OFF
+    ) -> datetime | None:
+        """Until when the credential must not be tried at ``host``: ``hold_off`` after its refusal; None when it may."""
         found = self._table.get(secret, _row_key(version, host))
         if found is None:
             return None
-        until = datetime.fromisoformat(found.values["until"])
+        until = datetime.fromisoformat(found.values["until"]) - HOLD_OFF + hold_off
         return until if until > now else None
 
 

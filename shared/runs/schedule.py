@@ -11,6 +11,7 @@ from shared.runs.access import SCHEDULE
 from shared.runs.request import RunRequest
 from shared.runs.resources import Resources
 from shared.runs.start import start_run
+from shared.telemetry.subject import working_on
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +38,12 @@ def start_scheduled(resources: Resources) -> tuple[RunId, ...]:
 
 
 def _start(resources: Resources, profile: Profile) -> RunId | None:
-    try:
-        return start_run(resources, profile.name, RunRequest(), SCHEDULE, trigger="schedule").run.id
-    except RealignError as error:
-        log.error("scheduled run not started profile=%s reason=%s", profile.name, error)
-        return None
+    with working_on(profile=profile.name):
+        try:
+            return start_run(resources, profile.name, RunRequest(), SCHEDULE, trigger="schedule").run.id
+        except RealignError as error:
+            log.error("scheduled run not started profile=%s reason=%s", profile.name, error)
+            return None
 
 
 def _on_hold(resources: Resources, name: str) -> bool:

@@ -34,6 +34,8 @@ def imported() -> set[str]:
         "azure.data.tables",
         "azure.storage.queue",
         "azure.keyvault",
+        "azure.monitor",
+        "opentelemetry",
         "shared.profile",
         "shared.runs.resources",
         "shared.runs.start",

@@ -251,6 +251,7 @@ def test_the_timers(functions: dict[str, dict[str, object]]) -> None:
     assert {name: trigger["schedule"] for name, trigger in timers.items()} == {
         "reconcile": "%REALIGN_SCHEDULE%",
         "sweep": "*/30 * * * * *",
+        "watch": "15 */5 * * * *",
     }
     assert not any(trigger["runOnStartup"] for trigger in timers.values())
 

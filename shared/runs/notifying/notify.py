@@ -92,7 +92,9 @@ def _send(resources: Resources, run: Run, notice: Notice, target: Target) -> Non
         "Content-Type": "application/json",
         **signed_headers(target.key, _message_id(run, notice.key), at, body),
     }
-    with open_session(ca=target.ca, environ=resources.environ, ca_name="notify.ca", read_timeout=PATIENCE) as session:
+    with open_session(
+        ca=target.ca, environ=resources.environ, ca_name="notify.ca", read_timeout=PATIENCE, system="webhook"
+    ) as session:
         limits = Limits(Deadline.after(PATIENCE), attempts=1)
         deliver(session, target.url, body, headers=headers, system=f"Webhook {target.place}", limits=limits)
 
