@@ -73,12 +73,12 @@ class _TokenTransport(Transport):
         except requests.RequestException as error:
             cause = error.args[0] if error.args else None
             if isinstance(cause, MaxRetryError):
-                told.attempt += _RETRIES
+                told.took(1 + _RETRIES)
             told.failed("timeout" if isinstance(error, requests.Timeout) else "unreachable")
             told.tell()
             raise
         retries = getattr(response.raw, "retries", None)
-        told.attempt += len(retries.history) if retries is not None else 0
+        told.took(1 + (len(retries.history) if retries is not None else 0))
         told.answered(response.status_code, response.headers)
         told.tell()
         return response

@@ -33,16 +33,21 @@ class Call:
     status: int | None = None
     failure: str = ""
     transaction: str = ""
+    repeats: int = 0
 
     @classmethod
     def to(cls, system: str, method: str, url: str, attempt: int) -> Call:
         """A call that begins now. Of the URL only the host is kept."""
-        return cls(system, method.upper(), *_place(url), attempt)
+        return cls(system, method.upper(), *_place(url), attempt, repeats=int(attempt > 1))
 
     @property
     def host(self) -> str:
         """The server, with its port where that is not 443."""
         return self.server if self.port == HTTPS else f"{self.server}:{self.port}"
+
+    def took(self, attempts: int) -> None:
+        """It stands for several attempts, which nobody else tells of."""
+        self.attempt, self.repeats = attempts, attempts - 1
 
     def sent(self, headers: Mapping[str, str]) -> None:
         """It carried these headers, of which the id of the transaction is kept."""

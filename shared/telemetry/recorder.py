@@ -117,8 +117,8 @@ class Recorder:
     def called(self, call: Call) -> None:
         outcome = str(call.status) if call.status is not None and not call.failure else call.failure or "failed"
         self._calls.add(1, {"system": call.system, "host": call.host, "status": outcome})
-        if call.attempt > 1:
-            self._retries.add(1, {"system": call.system, "host": call.host})
+        if call.repeats:
+            self._retries.add(call.repeats, {"system": call.system, "host": call.host})
         failed = _is_failure(call)
         if not failed and not get_current_span().get_span_context().is_valid:
             return  # a look at the queue or a page of the API: counted, and no span each
