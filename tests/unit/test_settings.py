@@ -145,3 +145,22 @@ def test_proxies_are_kept_as_they_are_named_and_show_in_no_repr() -> None:
 
 def test_a_managed_identity_gets_no_proxy() -> None:
     assert load({**ON_AZURE, "HTTP_PROXY": "http://proxy:1"}).identity.trust.variables == {}
+
+
+@pytest.mark.parametrize(
+    ("way", "as_identity"),
+    [
+        ("Authorization=AAD", True),
+        ("Authorization=AAD;ClientId=7f3a", True),
+        ("ClientId=7f3a; authorization=aad", True),
+        ("Authorization=Key", False),
+        ("", False),
+    ],
+)
+def test_telemetry_signs_in_where_the_platforms_setting_says_so(way: str, as_identity: bool) -> None:
+    text = "InstrumentationKey=marker;IngestionEndpoint=https://i.example/"
+    given = {"APPLICATIONINSIGHTS_CONNECTION_STRING": text, "APPLICATIONINSIGHTS_AUTHENTICATION_STRING": way}
+    settings = load({**ON_AZURE, **given})
+    assert (settings.telemetry.connection_string, settings.telemetry.as_identity) == (text, as_identity)
+    assert "marker" not in repr(settings)
+    assert load(ON_AZURE).telemetry.connection_string is None
