@@ -28,6 +28,7 @@ from functions import (
     start,
     timers,
 )
+from shared.telemetry.subject import mark_log_lines
 
 if TYPE_CHECKING:
     from shared.runs.resources import Resources
@@ -37,6 +38,7 @@ for noisy in ("azure", "msal"):
     logging.getLogger(noisy).setLevel(logging.WARNING)
 # its warnings quote URLs too, of which a webhook's may be a secret
 logging.getLogger("urllib3").setLevel(logging.ERROR)
+mark_log_lines()
 
 
 class _Opened:
@@ -51,7 +53,12 @@ class _Opened:
 
         with self._lock:
             if self._resources is None:
-                self._resources = Resources(os.environ)
+                opened = Resources(os.environ)
+                if opened.settings.telemetry.connection_string is not None:
+                    from shared.azure.monitor import export
+
+                    export(opened.settings, os.environ)
+                self._resources = opened
             return self._resources
 
 

@@ -15,7 +15,7 @@ import azure.functions as func
 from functions.body import body_of
 from functions.conditional import known_tags, unless_known
 from functions.parameters import check_known, wait_of
-from functions.respond import failed, handler_for
+from functions.respond import failed, handler_for, subject_of
 from functions.start import answer_started
 from shared.errors import InvalidRequest
 from shared.model.run import Run, RunId
@@ -33,11 +33,12 @@ def blueprint(resources: Callable[[], Resources]) -> func.Blueprint:
     @bp.function_name("hooks_runs")
     @bp.route(route="hooks/runs", auth_level=func.AuthLevel.FUNCTION)
     async def hooks_runs(req: func.HttpRequest) -> func.HttpResponse:
-        try:
-            handler = handler_for(req, {"POST": _post, "GET": _get})
-            return await handler(req, await asyncio.to_thread(resources))
-        except Exception as error:  # noqa: BLE001 - the edge, as in respond
-            return failed(req, error)
+        with subject_of(req):
+            try:
+                handler = handler_for(req, {"POST": _post, "GET": _get})
+                return await handler(req, await asyncio.to_thread(resources))
+            except Exception as error:  # noqa: BLE001 - the edge, as in respond
+                return failed(req, error)
 
     return bp
 

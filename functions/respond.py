@@ -7,6 +7,7 @@ import logging
 import re
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -23,6 +24,7 @@ from shared.errors import (
     RemapNotOpen,
     TooManyRequests,
 )
+from shared.telemetry.subject import working_on
 
 if TYPE_CHECKING:
     from functions.contract.answers import Problem
@@ -47,10 +49,16 @@ _WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 def respond(request: func.HttpRequest, handlers: Mapping[str, Handler]) -> func.HttpResponse:
     """Run the handler of the request's method. Routes take every method: the host's own answer is a bare 404."""
-    try:
-        return handler_for(request, handlers)()
-    except Exception as error:  # noqa: BLE001 - the edge: the host would answer an empty 500
-        return failed(request, error)
+    with subject_of(request):
+        try:
+            return handler_for(request, handlers)()
+        except Exception as error:  # noqa: BLE001 - the edge: the host would answer an empty 500
+            return failed(request, error)
+
+
+def subject_of(request: func.HttpRequest) -> AbstractContextManager[object]:
+    """What the route says that the request is about, for the log lines of a ``with`` block."""
+    return working_on(request.route_params.get("id") or "", request.route_params.get("name") or "")
 
 
 def failed(request: func.HttpRequest, error: Exception) -> func.HttpResponse:

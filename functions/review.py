@@ -12,7 +12,7 @@ import azure.functions as func
 from functions.body import body_of
 from functions.parameters import check_known, wait_of
 from functions.principal import caller_of
-from functions.respond import failed, handler_for, json_answer
+from functions.respond import failed, handler_for, json_answer, subject_of
 from functions.waiting import answer_at_work
 from shared.model.run import Run, RunId
 from shared.runs.access import Caller, Role
@@ -73,15 +73,16 @@ async def _answer(req: func.HttpRequest, resources: Callable[[], Resources], act
     from functions.shapes import run_shape
     from shared.azure.runs import ACTIVE
 
-    try:
-        handler_for(req, {"POST": None})
-        opened = await asyncio.to_thread(resources)
-        run, wait = await asyncio.to_thread(_done, req, opened, action)
-        if action.order or run.status in ACTIVE:
-            return await answer_at_work(opened, run, wait, run_shape)
-        return json_answer(run_shape(run))
-    except Exception as error:  # noqa: BLE001 - the edge, as in respond
-        return failed(req, error)
+    with subject_of(req):
+        try:
+            handler_for(req, {"POST": None})
+            opened = await asyncio.to_thread(resources)
+            run, wait = await asyncio.to_thread(_done, req, opened, action)
+            if action.order or run.status in ACTIVE:
+                return await answer_at_work(opened, run, wait, run_shape)
+            return json_answer(run_shape(run))
+        except Exception as error:  # noqa: BLE001 - the edge, as in respond
+            return failed(req, error)
 
 
 def _done(req: func.HttpRequest, resources: Resources, action: _Action) -> tuple[Run, int | None]:

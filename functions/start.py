@@ -11,7 +11,7 @@ import azure.functions as func
 from functions.body import body_of
 from functions.parameters import check_known, wait_of
 from functions.principal import caller_of
-from functions.respond import failed, handler_for
+from functions.respond import failed, handler_for, subject_of
 from functions.waiting import answer_at_work
 from shared.model.run import Run
 from shared.runs.access import Role
@@ -29,13 +29,14 @@ def blueprint(resources: Callable[[], Resources]) -> func.Blueprint:
     @bp.function_name("profiles_start_run")
     @bp.route(route="profiles/{name}/runs", auth_level=func.AuthLevel.ANONYMOUS)
     async def profiles_start_run(req: func.HttpRequest) -> func.HttpResponse:
-        try:
-            handler_for(req, {"POST": None})
-            opened = await asyncio.to_thread(resources)
-            started, wait = await asyncio.to_thread(_start, req, opened)
-            return await answer_started(opened, started, wait, _shown)
-        except Exception as error:  # noqa: BLE001 - the edge, as in respond
-            return failed(req, error)
+        with subject_of(req):
+            try:
+                handler_for(req, {"POST": None})
+                opened = await asyncio.to_thread(resources)
+                started, wait = await asyncio.to_thread(_start, req, opened)
+                return await answer_started(opened, started, wait, _shown)
+            except Exception as error:  # noqa: BLE001 - the edge, as in respond
+                return failed(req, error)
 
     return bp
 

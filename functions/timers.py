@@ -1,4 +1,4 @@
-"""The timer functions: the schedule, the sweeper and the retention."""
+"""The timer functions: the schedule, the sweeper, the retention, and the look at what waits and what is ready."""
 
 from __future__ import annotations
 
@@ -34,5 +34,12 @@ def blueprint(resources: Callable[[], Resources]) -> func.Blueprint:
         from shared.runs.retention import remove_old
 
         remove_old(resources())
+
+    @bp.function_name("watch")
+    @bp.timer_trigger(arg_name="timer", schedule="15 */5 * * * *", run_on_startup=False, use_monitor=False)
+    def watch(timer: func.TimerRequest) -> None:
+        from shared.runs.watch import watch as look
+
+        look(resources())
 
     return bp

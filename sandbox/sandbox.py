@@ -26,6 +26,7 @@ from sandbox.front import Defects, Front, Origin, Simulator
 from sandbox.holds import Holds
 from sandbox.hybrid_connections import HybridConnections
 from sandbox.identity import PATH, Identity
+from sandbox.ingestion import Ingestion
 from sandbox.premises import Premises, Relay, RelayKind
 from sandbox.relay.service import RelayService
 from sandbox.scenario import Endpoints, Expected, Scenario
@@ -56,6 +57,7 @@ class Sandbox:
     ``relay`` says how every Prism and, of a site on premises, every Delivery Controller is reached, whatever the
     scenario says: behind the simulated Azure Relay with that kind of listener, or by TCP relays alone (``tcp``).
     ``notify``: the scenario's profile tells the sandbox's webhook, which other profiles may name as well.
+    ``telemetry``: the app exports what it tells about itself to the sandbox's ``ingestion``.
     ``judged``: every answer is checked against its contract, which costs the simulators half of their time.
     """
 
@@ -71,6 +73,7 @@ class Sandbox:
         relay: RelayKind | None = None,
         judged: bool = True,
         notify: bool = False,
+        telemetry: bool = False,
     ) -> None:
         self.scenario = scenario
         self.calls = Calls()
@@ -87,6 +90,7 @@ class Sandbox:
         self._relay_kind = relay
         self._judged = judged
         self._notify = notify
+        self._telemetry = telemetry
         self._fronts: list[Front] = []
         self._urls: dict[str, str] = {}
         self._stack = ExitStack()
@@ -205,6 +209,8 @@ class Sandbox:
         self.webhook = WebhookReceiver(self.calls)
         self.webhook.url = self.serve(self.webhook.app, certificate).url
         self.vault.put(SECRET, self.webhook.secret())
+        self.ingestion = Ingestion(self.identity, self.calls)
+        self.ingestion.url = self.serve(self.ingestion.app, certificate).url
         for name, setting in self._first_faults.items():
             self.faults.set(name, setting)
         self.environ = self._environ(identity.url + PATH, self._storage(), self._profiles())
@@ -279,6 +285,7 @@ class Sandbox:
             "SANDBOX_FUNCTION_KEY": self.function_key,
             "SANDBOX_TIMER_STATUS": self._timers(),
             "WEBSITE_AUTH_ENABLED": "true",
+            **(self.ingestion.settings() if self._telemetry else {}),
         }
 
     def __enter__(self) -> Sandbox:

@@ -13,6 +13,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -23,6 +24,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
 from shared.call_failure import CallFailed, network_failure, refusal
+from shared.telemetry.call import Call
 from shared.transport import Proxies, Transport, trust_anchors
 
 VERSION = "0.1.0"
@@ -86,15 +88,17 @@ def open_session(
     ca_name: str = "ca",
     read_timeout: float = 60.0,
     kind: type[Transport] = Transport,
+    system: str = "other",
 ) -> requests.Session:
     """A pooled session that trusts what ``trust_anchors`` says and takes its proxies from ``environ`` alone.
 
-    Every call has time-outs (connect 5 s; ``read_timeout`` seconds between two bytes). ``kind`` is its adapter's class.
-    Close it after the run.
+    Every call has time-outs (connect 5 s; ``read_timeout`` seconds between two bytes). ``kind`` is its adapter's class,
+    ``system`` telemetry's word for the other side. Close it after the run.
     """
     session = requests.Session()
     session.trust_env = False  # requests would let REQUESTS_CA_BUNDLE win over a named CA, and read .netrc
-    transport = kind(trust_anchors(ca, environ, ca_name=ca_name), Proxies.of(environ), read_timeout=read_timeout)
+    trust = trust_anchors(ca, environ, ca_name=ca_name)
+    transport = kind(trust, Proxies.of(environ), read_timeout=read_timeout, system=system)
     session.mount("https://", transport)
     session.mount("http://", transport)
     session.headers["User-Agent"] = f"realign/{VERSION}"
@@ -149,7 +153,7 @@ def call(
             raise CallFailed(cause, kind="timeout", system=system, retryable=True, unsent=unsent)
         began = limits.deadline.clock()
         try:
-            return _ask_once(session, request, patience, limits)
+            return _ask_once(session, request, patience, limits, attempt)
         except CallFailed as failure:
             if failure.kind in ("timeout", "unreachable"):
                 silence -= limits.deadline.clock() - began
@@ -162,6 +166,20 @@ def call(
             log.info("asking again system=%s cause=%s attempt=%s wait=%.1f", system, failure.kind, attempt, wait)
             limits.pause(wait)
     raise AssertionError("unreachable: the loop above only ends by return or raise")
+
+
+@contextmanager
+def attempt_told(session: requests.Session, method: str, url: str, attempt: int) -> Iterator[Call]:
+    """Telemetry hears of this attempt; of one that another error stopped before it went out it does not."""
+    told = Call.to(_of_adapter(session, url, "system") or "other", method, url, attempt)
+    try:
+        yield told
+    except CallFailed as failure:
+        if failure.http_status is None:
+            told.failed(failure.kind)
+        told.tell()
+        raise
+    told.tell()
 
 
 def should_repeat(
@@ -195,13 +213,28 @@ def wished_pause(retry_after: str | None) -> float | None:
         return None
 
 
-def _ask_once(session: requests.Session, request: _Request, patience: float, limits: Limits) -> Answer:
+def _ask_once(session: requests.Session, request: _Request, patience: float, limits: Limits, attempt: int) -> Answer:
     """``patience``: seconds to wait for each sign of life."""
+    headers = dict(request.headers())
+    with attempt_told(session, request.method, request.url, attempt) as told:
+        told.sent(headers)
+        return _decoded(*_asked(session, request, headers, patience, limits, told), request.system)
+
+
+def _asked(
+    session: requests.Session,
+    request: _Request,
+    headers: Mapping[str, str],
+    patience: float,
+    limits: Limits,
+    told: Call,
+) -> tuple[requests.Response, bytes]:
+    """A 2xx answer and its body. Raises ``CallFailed``."""
     try:
         with session.request(
             request.method,
             request.url,
-            headers=dict(request.headers()),
+            headers=dict(headers),
             params=request.params,
             json=request.json,
             data=request.data,
@@ -210,11 +243,16 @@ def _ask_once(session: requests.Session, request: _Request, patience: float, lim
             allow_redirects=False,
             stream=True,
         ) as response:
+            told.answered(response.status_code, response.headers)
             body = _read_body(response, request.system, limits)
     except (requests.RequestException, HTTPError, UnicodeError) as error:
-        raise network_failure(error, request.system, _hop(session, request.url)) from error
+        raise network_failure(error, request.system, _of_adapter(session, request.url, "hop")) from error
     if not 200 <= response.status_code < 300:
         raise refusal(response, body, request.system)
+    return response, body
+
+
+def _decoded(response: requests.Response, body: bytes, system: str) -> Answer:
     if not body.strip():
         return Answer(response.status_code, response.headers, None)
     try:
@@ -223,12 +261,12 @@ def _ask_once(session: requests.Session, request: _Request, patience: float, lim
         # "from None": the decoder's error quotes the document, and a document may hold what no log should.
         cause = f"sent an answer that is no valid JSON ({len(body)} bytes)"
         position = f" from position {error.pos}" if isinstance(error, json_module.JSONDecodeError) else ""
-        raise CallFailed(f"{cause}{position}", kind="malformed", system=request.system, retryable=True) from None
+        raise CallFailed(f"{cause}{position}", kind="malformed", system=system, retryable=True) from None
 
 
-def _hop(session: requests.Session, url: str) -> str:
+def _of_adapter(session: requests.Session, url: str, name: str) -> str:
     try:
-        return str(getattr(session.get_adapter(url), "hop", ""))
+        return str(getattr(session.get_adapter(url), name, ""))
     except requests.exceptions.InvalidSchema:
         return ""
 

@@ -101,6 +101,18 @@ class NotifySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class TelemetrySettings:
+    """``connection_string`` is Application Insights'; without it nothing is exported.
+
+    ``as_identity``: whoever sends has to sign in. ``by_worker``: the platform's worker has set up OpenTelemetry itself.
+    """
+
+    connection_string: str | None = field(default=None, repr=False)
+    as_identity: bool = False
+    by_worker: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     storage: StorageSettings
     identity: IdentitySettings
@@ -110,6 +122,7 @@ class Settings:
     trust: TrustSettings
     notify: NotifySettings = NotifySettings()
     retention: RetentionSettings = RetentionSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
 
 
 def load(environ: Mapping[str, str]) -> Settings:
@@ -125,6 +138,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         trust=trust,
         notify=_notify(environ, problems),
         retention=_retention(environ, problems),
+        telemetry=_telemetry(environ),
     )
     if problems:
         raise SettingsInvalid(tuple(problems))
@@ -307,6 +321,16 @@ def _retention(environ: Mapping[str, str], problems: list[str]) -> RetentionSett
         problems.append(f"REALIGN_RETENTION_DAYS is {text[:20]!r}: give a number of days from 1 to {_MOST_DAYS}.")
         return RetentionSettings()
     return RetentionSettings(int(text))
+
+
+def _telemetry(environ: Mapping[str, str]) -> TelemetrySettings:
+    """Nothing here is a problem: an app whose telemetry is set up wrongly still does its work."""
+    way = (_text(environ, "APPLICATIONINSIGHTS_AUTHENTICATION_STRING") or "").lower()
+    return TelemetrySettings(
+        connection_string=_text(environ, "APPLICATIONINSIGHTS_CONNECTION_STRING"),
+        as_identity="authorization=aad" in way.replace(" ", "").split(";"),
+        by_worker=(_text(environ, "PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY") or "").lower() in {"true", "1"},
+    )
 
 
 def _trust(environ: Mapping[str, str], problems: list[str]) -> TrustSettings:

@@ -106,7 +106,7 @@ class Transport(HTTPAdapter):
     """The adapter of every session: one trust, its own proxies, and time-outs on calls that bring none.
 
     ``connect_timeout`` is the longest, in seconds. ``connections`` is per host. Who needs one more waits for it, or
-    with ``queueing`` off gets one that is not kept.
+    with ``queueing`` off gets one that is not kept. ``system`` is telemetry's word for the other side.
     """
 
     connect_timeout = CONNECT_TIMEOUT
@@ -120,7 +120,9 @@ class Transport(HTTPAdapter):
         connections: int = CONNECTIONS_PER_HOST,
         queueing: bool = True,
         retries: Retry | int = 0,
+        system: str = "other",
     ) -> None:
+        self.system = system
         self.context = context
         self._proxies = proxies
         self.read_timeout = read_timeout

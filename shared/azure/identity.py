@@ -18,15 +18,18 @@ import requests
 from azure.core.credentials import AccessToken, AccessTokenInfo, TokenCredential, TokenRequestOptions
 from azure.core.exceptions import ClientAuthenticationError
 from jwt import PyJWTError
+from urllib3.exceptions import MaxRetryError
 from urllib3.util import Retry
 
 from shared.azure.transport import session_over
 from shared.call_failure import excerpt
 from shared.errors import Upstream
 from shared.settings import IdentitySettings, TrustSettings, load_identity
+from shared.telemetry.call import Call
 from shared.transport import Proxies, Transport, trust_anchors
 
 _READ_TIMEOUT = 15.0  # seconds
+_RETRIES = 3
 _LONGEST_DESCRIPTION = 300
 
 
@@ -44,7 +47,7 @@ def _session(trust: TrustSettings) -> requests.Session:
     """What msal calls over. Raises ``Upstream`` when the certificates to trust cannot be read."""
     # Asking for a token twice does no harm, so the POST of a service principal is repeated too.
     retry = Retry(
-        total=3,
+        total=_RETRIES,
         status_forcelist=(429, 500, 502, 503, 504),
         allowed_methods=("GET", "POST"),
         backoff_factor=0.4,
@@ -54,9 +57,31 @@ def _session(trust: TrustSettings) -> requests.Session:
         raise_on_status=False,
     )
     anchors, proxies = trust_anchors(None, trust.variables), Proxies.of(trust.variables)
-    session = session_over(Transport(anchors, proxies, read_timeout=_READ_TIMEOUT, retries=retry))
+    transport = _TokenTransport(anchors, proxies, read_timeout=_READ_TIMEOUT, retries=retry, system="identity")
+    session = session_over(transport)
     session.headers["Connection"] = "close"  # a token lasts for hours, an idle connection does not
     return session
+
+
+class _TokenTransport(Transport):
+    """Tells telemetry of each request; its attempts are urllib3's, so one call stands for all of them."""
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
+        told = Call.to(self.system, request.method or "", request.url or "", attempt=1)
+        try:
+            response = super().send(request, *args, **options)
+        except requests.RequestException as error:
+            cause = error.args[0] if error.args else None
+            if isinstance(cause, MaxRetryError):
+                told.took(1 + _RETRIES)
+            told.failed("timeout" if isinstance(error, requests.Timeout) else "unreachable")
+            told.tell()
+            raise
+        retries = getattr(response.raw, "retries", None)
+        told.took(1 + (len(retries.history) if retries is not None else 0))
+        told.answered(response.status_code, response.headers)
+        told.tell()
+        return response
 
 
 class _ManagedIdentity:

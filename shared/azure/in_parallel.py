@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from itertools import islice
 from typing import TypeVar
+
+from shared.telemetry.threads import Threads
 
 WRITERS = 8
 
@@ -18,7 +20,7 @@ def in_parallel(work: Callable[[T], object], groups: Iterable[T], writers: int =
     Groups are taken only as fast as they are done: a plan of 50,000 machines is never in memory as rows.
     """
     waiting = iter(groups)
-    with ThreadPoolExecutor(writers) as threads:
+    with Threads(writers) as threads:
         running: set[Future[object]] = set()
         while True:
             running |= {threads.submit(work, group) for group in islice(waiting, writers - len(running))}

@@ -11,9 +11,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -119,7 +121,9 @@ class Lock:
                     self._delete(ours)
 
     def __enter__(self) -> Lock:
-        self._renewer = threading.Thread(target=self._keep, name=f"lock-{self.kind}-{self.key}", daemon=True)
+        # in this context: what it tells is about the run that holds the lock
+        work = partial(copy_context().run, self._keep)
+        self._renewer = threading.Thread(target=work, name=f"lock-{self.kind}-{self.key}", daemon=True)
         self._renewer.start()
         return self
 

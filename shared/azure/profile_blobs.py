@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,6 +20,7 @@ from shared.azure.transport import open_transport
 from shared.errors import StorageError, Upstream
 from shared.profile_files import ProfileFile, by_name, decode_profile, unusable
 from shared.settings import StorageSettings, TrustSettings
+from shared.telemetry.threads import Threads
 
 LARGEST = 1_000_000  # bytes; a profile has some hundred
 READERS = 8
@@ -46,7 +46,9 @@ class ProfileBlobs:
     ) -> None:
         self._account = urlsplit(url).netloc
         try:
-            transport, self._session = open_transport(connections=READERS, trust=trust or TrustSettings())
+            transport, self._session = open_transport(
+                connections=READERS, trust=trust or TrustSettings(), system="storage"
+            )
         except Upstream as error:
             raise StorageError(str(error), kind=error.kind, system="Storage") from error
         options: dict[str, Any] = {
@@ -70,7 +72,7 @@ class ProfileBlobs:
         with storage_failures(self._account, f"read container {container}", role):
             try:
                 blobs = [blob for blob in self._client.list_blobs() if _is_profile(blob)]
-                with ThreadPoolExecutor(READERS) as readers:
+                with Threads(READERS) as readers:
                     entries = [entry for entry in readers.map(self._entry, blobs) if entry is not None]
             except ResourceNotFoundError as error:
                 raise StorageError(

@@ -14,6 +14,7 @@ from shared.azure.storage import Storage
 from shared.azure.table import Table
 
 HOLD_OFF = timedelta(minutes=20)
+LONGEST = timedelta(days=1)  # that anybody leaves one alone
 
 
 class Refusals:
@@ -36,17 +37,19 @@ class Refusals:
         )
         return until
 
-    def refused_until(self, secret: str, version: str, host: str, now: datetime) -> datetime | None:
-        """Until when the credential must not be tried at ``host``; None when it may be."""
+    def refused_until(
+        self, secret: str, version: str, host: str, now: datetime, hold_off: timedelta = HOLD_OFF
+    ) -> datetime | None:
+        """Until when the credential must not be tried at ``host``: ``hold_off`` after its refusal; None when it may."""
         found = self._table.get(secret, _row_key(version, host))
         if found is None:
             return None
-        until = datetime.fromisoformat(found.values["until"])
+        until = datetime.fromisoformat(found.values["until"]) - HOLD_OFF + hold_off
         return until if until > now else None
 
     def remove_expired(self, now: datetime) -> int:
-        """Remove the refusals that hold nobody off any more; how many."""
-        return self._table.delete_where(f"until lt {quoted(to_text(now))}")
+        """Remove the refusals of more than a day ago, which hold nobody off any more; how many."""
+        return self._table.delete_where(f"until lt {quoted(to_text(now - LONGEST))}")
 
 
 def _row_key(version: str, host: str) -> str:

@@ -8,7 +8,6 @@ etag that it builds on: one that is repeated late, by a worker that lost its loc
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
 from shared.azure.finding_row import StoredFinding, finding_to_row, resolved_to_row, row_to_finding
@@ -23,6 +22,7 @@ from shared.model.citrix import Hosting, MachineId
 from shared.model.finding import Finding, FindingKind
 from shared.model.remap import Remap
 from shared.model.run import RemapState, RunId
+from shared.telemetry.threads import Threads
 
 POINT_READS = 300  # more rows than that are read in pages
 
@@ -155,7 +155,7 @@ class Remaps:
         """The findings of ``machines``, by machine; those that the run has no row for are left out."""
         wanted = set(machines)
         if len(wanted) <= POINT_READS:
-            with ThreadPoolExecutor(self._writers) as readers:
+            with Threads(self._writers) as readers:
                 found = list(readers.map(lambda machine: self._find(run_id, machine), sorted(wanted)))
         else:
             keys = {key for machine in wanted if (key := _key_or_none(machine)) is not None}

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import datetime, timedelta
 from itertools import islice
@@ -21,6 +20,9 @@ from shared.azure.table import Row, Table, Versioned
 from shared.errors import EditedElsewhere, NotFound, StorageError
 from shared.model.run import Run, RunId, RunStatus
 from shared.model.states import check_run_move
+from shared.telemetry.subject import met
+from shared.telemetry.telling import changed
+from shared.telemetry.threads import Threads
 
 ACTIVE = frozenset({RunStatus.QUEUED, RunStatus.PLANNING, RunStatus.APPLYING, RunStatus.ROLLING_BACK})
 
@@ -59,6 +61,7 @@ class Runs:
         found = self.find(run_id)
         if found is None:
             raise NotFound(f"There is no run {run_id[:60]}. Check the id; old runs are removed after a while.")
+        met(found.value)
         return found
 
     def update(self, run: Run, read: Versioned[Run]) -> Versioned[Run]:
@@ -81,6 +84,7 @@ class Runs:
                     f"Run {run.id} was changed in the meantime (it is {current.value.status} now). Look at it again."
                 )
             written = current.etag
+        changed(read.value, run, rests=not at_work and run.status is not read.value.status)
         if pointer is not None:
             self._table.delete(_ACTIVE_PARTITION, run.id, pointer.etag)
         return Versioned(run, written)
@@ -94,6 +98,11 @@ class Runs:
         else:
             found = self._newest_of(profile, before, limit)
         return list(islice((run for run in found if statuses is None or run.status in statuses), limit))
+
+    def newest_first(self, profile: str, most: int) -> Generator[Run, None, None]:
+        """The newest ``most`` runs of a profile, read as they are taken; close it where not all are."""
+        with closing(self._newest_of(profile, None, _READERS)) as found:
+            yield from islice(found, most)
 
     def newest_plan(self, profile: str) -> Run | None:
         """The newest run of a profile that has made a plan, whatever became of it."""
@@ -154,7 +163,7 @@ class Runs:
     def _newest_of(self, profile: str, before: RunId | None, limit: int) -> Generator[Run, None, None]:
         pointers = self._table.query(_after(_profile_partition(profile), before), select=["RowKey"], page=limit)
         ids = (RunId(row.values["RowKey"]) for row in pointers)
-        with ThreadPoolExecutor(_READERS) as readers:
+        with Threads(_READERS) as readers:
             while group := list(islice(ids, max(limit, _READERS))):
                 # A pointer without its run is a run whose creation was cut short.
                 yield from (found.value for found in readers.map(self.find, group) if found is not None)

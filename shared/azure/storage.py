@@ -56,7 +56,9 @@ class Storage:
         self._settings = settings
         self._credential = credential
         try:
-            self._transport, self._session = open_transport(connections=CONNECTIONS, trust=trust or TrustSettings())
+            self._transport, self._session = open_transport(
+                connections=CONNECTIONS, trust=trust or TrustSettings(), system="storage"
+            )
         except Upstream as error:
             raise StorageError(str(error), kind=error.kind, system="Storage") from error
         self._tables: dict[str, Table] = {}

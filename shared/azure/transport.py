@@ -6,18 +6,54 @@ bundles and proxies into what the settings say. Verification is never off.
 
 from __future__ import annotations
 
-import requests
-from azure.core.pipeline.transport import RequestsTransport
+from typing import Any
+from weakref import WeakKeyDictionary
 
+import requests
+from azure.core.exceptions import AzureError
+from azure.core.pipeline.transport import HttpRequest, RequestsTransport
+
+from shared.azure.failures import network_kind
 from shared.settings import TrustSettings
+from shared.telemetry.call import Call
 from shared.transport import CONNECT_TIMEOUT, Proxies, Transport, trust_anchors
 
 READ_TIMEOUT = 20.0
+CHALLENGE = 401
 LONGEST_WAIT = 15.0  # seconds between two attempts, whatever Retry-After asks for: a lock lives for 60
 
 
 class BoundedTransport(RequestsTransport):  # type: ignore[misc]  # exported lazily: mypy sees Any
-    """The SDK sleeps through its transport, for as long as ``Retry-After`` says; this one caps it."""
+    """The SDK sleeps through its transport, for as long as ``Retry-After`` says; this one caps it.
+
+    It also tells telemetry of each attempt; ``system`` is the word for the other side, None for calls of telemetry
+    itself. The SDK's retries send the same request object again, and a vault answers the first request of a process
+    with the challenge that it signs in by.
+    """
+
+    def __init__(self, *, system: str | None, **options: Any) -> None:
+        super().__init__(**options)
+        self._system = system
+        self._attempts: WeakKeyDictionary[HttpRequest, int] = WeakKeyDictionary()
+
+    def send(self, request: HttpRequest, **options: Any) -> Any:
+        if self._system is None:
+            return super().send(request, **options)
+        attempt = self._attempts.get(request, 0) + 1
+        told = Call.to(self._system, request.method, request.url, attempt)
+        told.sent(request.headers)
+        try:
+            response = super().send(request, **options)
+        except AzureError as error:
+            self._attempts[request] = attempt
+            told.failed(network_kind(error))
+            told.tell()
+            raise
+        if response.status_code != CHALLENGE:
+            self._attempts[request] = attempt
+        told.answered(response.status_code, response.headers)
+        told.tell()
+        return response
 
     def sleep(self, duration: float) -> None:
         super().sleep(min(duration, LONGEST_WAIT))
@@ -47,8 +83,11 @@ def session_over(transport: Transport) -> requests.Session:
     return session
 
 
-def open_transport(*, connections: int, trust: TrustSettings) -> tuple[BoundedTransport, requests.Session]:
-    """A transport and the session that it uses; the caller closes the session. ``connections`` is per host.
+def open_transport(
+    *, connections: int, trust: TrustSettings, system: str | None
+) -> tuple[BoundedTransport, requests.Session]:
+    """A transport and the session that it uses; the caller closes the session. ``connections`` is per host,
+    ``system`` telemetry's word for the other side, or None for calls of which it is not told.
 
     Raises ``Upstream`` of kind ``misconfigured`` when the certificates to trust cannot be read.
     """
@@ -63,6 +102,7 @@ def open_transport(*, connections: int, trust: TrustSettings) -> tuple[BoundedTr
         )
     )
     transport = BoundedTransport(
+        system=system,
         session=session,
         session_owner=False,
         use_env_settings=False,

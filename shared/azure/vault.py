@@ -41,7 +41,7 @@ class Vault:
     def __init__(self, url: str, credential: TokenCredential, *, trust: TrustSettings | None = None) -> None:
         self._host = urlsplit(url).netloc
         try:
-            transport, self._session = open_transport(connections=8, trust=trust or TrustSettings())
+            transport, self._session = open_transport(connections=8, trust=trust or TrustSettings(), system="vault")
         except Upstream as error:
             raise VaultError(str(error), kind=error.kind, system=f"Key Vault {self._host}") from error
         self._client = SecretClient(

@@ -10,18 +10,25 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 
 from shared.azure.failures import storage_failures
 from shared.azure.limits import to_json
+from shared.azure.row_time import to_text, to_time
 from shared.azure.storage import NOTIFY_POISON_QUEUE, NOTIFY_QUEUE, POISON_QUEUE, WORK_QUEUE, Storage
 from shared.errors import InvalidRequest
 from shared.model.run import RunId
 
 LONGEST_DELAY = 7 * 24 * 3600 - 1  # seconds; a message lives seven days
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 class WorkStep(StrEnum):
@@ -35,8 +42,11 @@ class WorkStep(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WorkItem:
+    """``due`` is when the message was to be seen; None in those of an earlier version."""
+
     run: RunId
     step: WorkStep
+    due: datetime | None = None
 
     @classmethod
     def from_json(cls, body: bytes) -> WorkItem:
@@ -51,24 +61,36 @@ class WorkItem:
             ) from error
         if not isinstance(run, str) or not run:
             raise InvalidRequest(f"A message of the queue {WORK_QUEUE} names no run. Delete it.")
-        return cls(RunId(run), step)
+        return cls(RunId(run), step, _time_in(content.get("due")))
 
     def to_json(self) -> str:
-        return to_json({"run": self.run, "step": self.step.value})
+        due = {"due": to_text(self.due)} if self.due is not None else {}
+        return to_json({"run": self.run, "step": self.step.value, **due})
+
+
+def _time_in(due: object) -> datetime | None:
+    """Only telemetry asks for it, so one that cannot be read stops no work."""
+    try:
+        read = to_time(due) if isinstance(due, str) else None
+    except ValueError:
+        return None
+    return read if read is not None and read.tzinfo is not None else None
 
 
 class WorkQueue:
     """Raises ``StorageError`` when the account fails: who sends must know whether the message is in the queue."""
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, clock: Callable[[], datetime] = _utc_now) -> None:
+        self._clock = clock
         self._work = _Queue(storage, WORK_QUEUE, POISON_QUEUE)
         self._notify = _Queue(storage, NOTIFY_QUEUE, NOTIFY_POISON_QUEUE)
 
     def send(self, run_id: RunId, step: WorkStep | str, delay_seconds: int = 0) -> None:
         """Put a step of a run in its queue, to be seen after ``delay_seconds`` (at most seven days)."""
-        item = WorkItem(run_id, WorkStep(step))
+        delay = max(0, min(int(delay_seconds), LONGEST_DELAY))
+        item = WorkItem(run_id, WorkStep(step), self._clock() + timedelta(seconds=delay))
         queue = self._notify if item.step is WorkStep.NOTIFY else self._work
-        queue.send(item.to_json(), max(0, min(int(delay_seconds), LONGEST_DELAY)))
+        queue.send(item.to_json(), delay)
 
 
 class _Queue:

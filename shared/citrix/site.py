@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from dataclasses import dataclass, replace
 from itertools import chain, takewhile
 from threading import Event
@@ -18,6 +18,7 @@ from shared.citrix.wording import ON_PREMISES_CUSTOMER
 from shared.errors import CitrixError
 from shared.http import Deadline, Limits
 from shared.model.citrix import Folder, HostingConnection, Machine, MachineId, Site
+from shared.telemetry.threads import Threads
 
 PAGE = 1000  # the most that Citrix answers; its default is 250
 READ_SECONDS = 540.0  # below the ten minutes that a step may work at a time
@@ -189,7 +190,7 @@ def read_site(client: CitrixSite, *, workers: int = 4) -> Site:
     """The whole site, its four lists read side by side by ``workers`` threads. Raises ``CitrixError``."""
     identity = client.identity()
     stop = Event()
-    with ThreadPoolExecutor(max_workers=max(workers, 1), thread_name_prefix="citrix") as pool:
+    with Threads(max_workers=max(workers, 1), thread_name_prefix="citrix") as pool:
         machines = pool.submit(_until, stop, client.machines)
         connections = pool.submit(client.hosting_connections)
         catalogs = pool.submit(_until, stop, client.catalogs)

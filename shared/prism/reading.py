@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import TypeVar
 
@@ -13,6 +12,7 @@ from shared.http import Deadline, Limits
 from shared.model.nutanix import ClusterReading, ProtectionDomain, ReadStatus
 from shared.prism.client import BudgetSpent, Listing, PrismClient
 from shared.prism.completeness import read_whole
+from shared.telemetry.threads import Threads
 
 WHOLE_READ_SECONDS = 300.0
 
@@ -53,7 +53,7 @@ def read_cluster(
     try:
         clusters = read_whole(lambda: client.clusters(probe or limits), key=lambda cluster: cluster.uuid)
         # side by side, once the first question has shown that the credential is good
-        with ThreadPoolExecutor(1, thread_name_prefix="domains") as aside:
+        with Threads(1, thread_name_prefix="domains") as aside:
             beside = aside.submit(read_whole, lambda: client.domains(limits), key=lambda domain: domain.name)
             vms = read_whole(lambda: client.vms(clusters.items, limits), key=lambda vm: (vm.uuid, vm.cluster_uuid))
             domains = _beside(beside.result, _NO_DOMAINS, shortcomings)

@@ -39,7 +39,13 @@ class RelayTransport(Transport):
     def __init__(self, way: Way, direct: Transport) -> None:
         self._way = way
         self._open: WeakSet[RelayConnection] = WeakSet()
-        super().__init__(direct.context, Proxies(), read_timeout=direct.read_timeout, connections=CONNECTIONS)
+        super().__init__(
+            direct.context,
+            Proxies(),
+            read_timeout=direct.read_timeout,
+            connections=CONNECTIONS,
+            system=direct.system,
+        )
 
     @property
     def hop(self) -> str:

@@ -22,13 +22,15 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 
-from shared.call_failure import excerpt
+from shared.call_failure import HopFailed, excerpt
 from shared.relay.handshake import LARGEST_MESSAGE, PREAMBLE_SECONDS, opened
 from shared.relay.hybrid_connection import HybridConnection
 from shared.relay.refusal import Observed, TokenRefused, no_way, not_accepted
 from shared.relay.token import Bearer, RelayToken
+from shared.telemetry.call import Call
 
 CHUNK = 65_536
+SWITCHED = 101  # HTTP's word for a connection that is a WebSocket now
 NAME_LOOKUPS = 2  # threads
 SEND_SECONDS = 60.0  # that the relay may take nothing, before the tunnel counts as dead
 GRACE = 2.0  # seconds that the loop may take longer than it was told
@@ -75,7 +77,7 @@ class Tunnels:
         """A tunnel behind which a listener has accepted, within ``seconds``. Raises ``HopFailed``."""
         token = way.token.current()
         try:
-            return self._open(way, token, seconds)
+            return self._told(way, token, seconds, attempt=1)
         except TokenRefused as refused:
             if refused.expired:
                 token = way.token.renewed()
@@ -83,7 +85,21 @@ class Tunnels:
                 token = way.token.for_other_audience(token)
             else:
                 raise
-        return self._open(way, token, seconds)
+        return self._told(way, token, seconds, attempt=2)
+
+    def _told(self, way: Way, token: Bearer, seconds: float, *, attempt: int) -> Tunnel:
+        """``_open``, of which telemetry hears."""
+        told = Call.to("relay", "CONNECT", f"https://{way.place.namespace}", attempt)
+        try:
+            tunnel = self._open(way, token, seconds)
+        except HopFailed as failure:
+            told.failed(failure.kind)
+            told.tell()
+            raise
+        told.answered(SWITCHED, {})
+        told.transaction = tunnel.tracking
+        told.tell()
+        return tunnel
 
     def _open(self, way: Way, token: Bearer, seconds: float) -> Tunnel:
         made = self._submit(self._opened(way, token, seconds))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -39,6 +38,7 @@ from shared.runs.writing.sending import Sending, in_groups, send
 from shared.runs.writing.shared_vms import tell_shared_vms
 from shared.runs.writing.write_through import WriteThrough
 from shared.runs.writing.written import WrittenConnections
+from shared.telemetry.threads import Threads
 
 SEND_SECONDS = 300.0  # from the step's beginning: a step may work for ten minutes, and what was sent is followed
 LEAST_SEND_SECONDS = 45.0
@@ -64,7 +64,7 @@ def _apply(resources: Resources, record: RunRecord, check: Check) -> Next | None
     keyring = Keyring(resources.vault, secret_names(profile))
     selected = selected_machines(resources, record.run)
     with (
-        ThreadPoolExecutor(1, thread_name_prefix="rows") as aside,
+        Threads(1, thread_name_prefix="rows") as aside,
         citrix_writer(resources, profile, keyring, check) as writer,
     ):
         loading = aside.submit(RemapRows, resources.remaps, record.run.id, check)

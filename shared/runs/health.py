@@ -1,44 +1,64 @@
 """Asks everything that Realign depends on whether it is ready, and says what to do where it is not.
 
-One probe with two fronts: ``health/ready`` and ``python -m shared.doctor``.
+One probe with two fronts, ``health/ready`` and ``python -m shared.doctor``; the watch tells telemetry of it.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+import math
+import random
+from collections.abc import Iterator
 from functools import partial
+from time import monotonic
 
 from shared.errors import RealignError
 from shared.profile.profile import Profile
 from shared.profile_files import ProfileFile
 from shared.runs.probing.check import Check, Health, Walk
-from shared.runs.probing.dependencies import Probe, ask_storage, ask_vault, probes_of
+from shared.runs.probing.dependencies import Probe, Thoroughness, ask_storage, ask_vault, probes_of
 from shared.runs.probing.machine import ask_disk, check_clock
 from shared.runs.resources import Resources
+from shared.telemetry import telling
+from shared.telemetry.threads import Threads
 
 log = logging.getLogger(__name__)
 
 _PROBES_AT_ONCE = 16
 _NOT_ASKED = "Not asked, because storage or the vault is not ready: mend that first."
+_WHOLE = Thoroughness()
 
 
-def check_health(resources: Resources, only: str | None = None) -> Health:
+def check_health(
+    resources: Resources, only: str | None = None, *, how: Thoroughness = _WHOLE, within: float = math.inf
+) -> Health:
     """Probe this machine, storage, vault, every site, cluster, relay and webhook, side by side.
 
-    Each takes 15 s at most once it is reached, a relay 35. ``only`` names the one profile to ask about. A credential
-    that was refused within the last 20 minutes is not tried again. Raises ``NotFound`` for a profile that is not there.
+    Each takes 15 s at most once it is reached, a relay 35. ``only`` names the one profile to ask about. What has not
+    begun ``within`` seconds is left out, and another time something else. Telemetry hears of whatever was asked.
+    Raises ``NotFound`` for a profile that is not there.
     """
+    ends = monotonic() + within
     files, unread = _profiles(resources, only)
     profiles = [file.profile for file in files.values() if file.profile is not None]
-    with ThreadPoolExecutor(_PROBES_AT_ONCE, thread_name_prefix="probe") as pool:
+    with Threads(_PROBES_AT_ONCE, thread_name_prefix="probe") as pool:
         base = tuple(pool.map(_asked, _base(resources, profiles)))
-        usable = Health(base).usable
-        rest = [each for profile in profiles for each in probes_of(resources, profile)]
-        rest.insert(0, Probe("clock", "host", partial(_ask_clock, resources=resources)))
-        answer: Callable[[Probe], Check] = _asked if usable else _left_out
-        return Health((*base, *unread, *_broken(files), *pool.map(answer, rest)))
+        rest = [each for profile in profiles for each in probes_of(resources, profile, how)]
+        rest.append(Probe("clock", "host", partial(_ask_clock, resources=resources)))
+        if within < math.inf:
+            random.shuffle(rest)
+        if Health(base).usable:
+            begun = pool.map(lambda probe: _asked(probe) if monotonic() < ends else None, rest)
+            found = tuple(check for check in begun if check is not None)
+        else:
+            found = tuple(_left_out(probe) for probe in rest)
+    health = Health((*base, *unread, *_broken(files), *found))
+    for profile in profiles:
+        telling.dependency(profile.name, "profile", ready=True)
+    for check in health.checks:
+        if check.remedy != _NOT_ASKED:
+            telling.dependency(check.name, check.kind, ready=check.ready)
+    return health
 
 
 def _profiles(resources: Resources, only: str | None) -> tuple[dict[str, ProfileFile], list[Check]]:

@@ -7,7 +7,6 @@ without a power state is a warning and no error, since the remap itself was read
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 from shared.azure.work_queue import WorkStep
@@ -21,6 +20,7 @@ from shared.runs.clients.keyring import Keyring, site_secret_names
 from shared.runs.draft import kept_profile
 from shared.runs.later import at_rest, note, told_since_applying
 from shared.runs.resources import Resources
+from shared.telemetry.threads import Threads
 
 NAME = "observe"
 EVERY_SECONDS = 30
@@ -79,6 +79,6 @@ def _unseen(resources: Resources, run_id: RunId, verified: Mapping[MachineId, st
 def _states(writer: SiteWriter, machines: Collection[MachineId]) -> dict[MachineId, str]:
     if len(machines) > ONE_BY_ONE:
         return dict(writer.power_states())
-    with ThreadPoolExecutor(_READERS, thread_name_prefix="observe") as pool:
+    with Threads(_READERS, thread_name_prefix="observe") as pool:
         found = pool.map(writer.power_state, machines)
         return {machine: state for machine, state in zip(machines, found, strict=True) if state is not None}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from shared.citrix.site import read_site
@@ -29,6 +28,7 @@ from shared.runs.writing.outcome import Outcome, Told
 from shared.runs.writing.read_back import APPLY, judge
 from shared.runs.writing.same_site import check_same_site
 from shared.runs.writing.takeover import UnderWay, settle_batches
+from shared.telemetry.threads import Threads
 
 _TO_WRITE = frozenset({RemapState.APPROVED, RemapState.APPLYING})
 _STAYS = frozenset({ReadStatus.REFUSED, ReadStatus.MISCONFIGURED})  # until somebody corrects it
@@ -106,7 +106,7 @@ class Preparing:
         run, policy = self.record.run, self.asked.profile.policy
         automatic = run.approved_by == SERVICE.name
         approved = self.rows().of({RemapState.APPROVED}, self.selected)
-        with ThreadPoolExecutor(1, thread_name_prefix="connections") as aside:
+        with Threads(1, thread_name_prefix="connections") as aside:
             connections = aside.submit(self._connections, {remap.after.connection_id for remap in approved})
             least = policy.least_confidence
             verdicts = recheck(approved, site, plan, automatic=automatic, least=least, readings=readings)

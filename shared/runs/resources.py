@@ -55,6 +55,7 @@ class Resources:
     def __init__(self, environ: Mapping[str, str], now: Callable[[], datetime] = _utc_now) -> None:
         self.environ = environ
         self.now = now
+        self.opened_at = now()
         self.settings = load(environ)
         self.random_bytes: Callable[[int], bytes] = secrets.token_bytes
         self.pause: Callable[[float], None] = time.sleep
@@ -142,7 +143,7 @@ class Resources:
 
     @cached_property
     def queue(self) -> WorkQueue:
-        return WorkQueue(self._storage)
+        return WorkQueue(self._storage, clock=self.now)
 
     def close(self) -> None:
         """Close the connections that were opened. The app keeps its resources as long as its process lives."""

@@ -12,6 +12,7 @@ from shared.runs.probing.machine import check_clock
 from shared.runs.request import RunRequest
 from shared.runs.resources import Resources
 from shared.runs.start import start_run
+from shared.telemetry.subject import working_on
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,8 @@ def start_scheduled(resources: Resources) -> tuple[RunId, ...]:
 
 
 def _start(resources: Resources, profile: Profile) -> RunId:
-    return start_run(resources, profile.name, RunRequest(), SCHEDULE, trigger="schedule").run.id
+    with working_on(profile=profile.name):
+        return start_run(resources, profile.name, RunRequest(), SCHEDULE, trigger="schedule").run.id
 
 
 def _on_hold(resources: Resources, name: str) -> bool:

@@ -23,6 +23,7 @@ from shared.runs.deciding.precedence import clear_the_way
 from shared.runs.machines_csv import names_from_csv
 from shared.runs.request import RunRequest
 from shared.runs.resources import Resources
+from shared.telemetry.subject import turned_to
 
 STARTS_A_MINUTE = 60
 LONGEST_KEY = 255
@@ -106,6 +107,7 @@ def _queued(resources: Resources, run: Run) -> Run:
     asked = f"Mode {run.mode.value}" + (f", target {run.target}" if run.target else "") + "."
     resources.events.append(run.id, Event(run.created_at, run.requested_by, "run-requested", asked))
     created = resources.runs.create(run).value
+    turned_to(created)
     try:
         resources.queue.send(run.id, WorkStep.PLAN)
     except StorageError as error:

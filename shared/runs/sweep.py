@@ -15,6 +15,7 @@ from shared.errors import EditedElsewhere, NotFound, RealignError
 from shared.model.run import Event, Run, RunId, RunStatus
 from shared.runs.access import SERVICE
 from shared.runs.resources import Resources
+from shared.telemetry.subject import working_on
 
 SWEEP_EVERY = timedelta(seconds=30)
 
@@ -37,11 +38,12 @@ def sweep(resources: Resources) -> tuple[RunId, ...]:
 
 
 def _swept(resources: Resources, run_id: RunId) -> bool:
-    try:
-        return _sweep_one(resources, run_id)
-    except RealignError as error:
-        log.error("run not swept run=%s: %s", run_id, error)  # the others must not wait for it
-        return False
+    with working_on(run_id):
+        try:
+            return _sweep_one(resources, run_id)
+        except RealignError as error:
+            log.error("run not swept run=%s: %s", run_id, error)  # the others must not wait for it
+            return False
 
 
 def _sweep_one(resources: Resources, run_id: RunId) -> bool:

@@ -22,6 +22,8 @@ from shared.runs.reset_again import reset_again
 from shared.runs.resources import Resources
 from shared.runs.roll_back import roll_back_run
 from shared.runs.sweep import STEP_OF
+from shared.telemetry import telling
+from shared.telemetry.subject import working_on
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +35,7 @@ _STEPS: Mapping[WorkStep, Callable[[Resources, RunId], None]] = {
     WorkStep.OBSERVE: observe,
     WorkStep.NOTIFY: notify,
 }
+_KNOWN = frozenset(step.value for step in _STEPS)
 _AFTER = frozenset({WorkStep.RESET_AGAIN.value, WorkStep.OBSERVE.value})
 _AGAIN_AND_AGAIN = "failed again and again with an unexpected error; the app's log tells it."
 
@@ -47,10 +50,12 @@ def do_work(resources: Resources, body: bytes) -> None:
     step = _STEPS.get(item.step)
     if step is None:
         raise InvalidRequest(f"This version does not do the step {item.step.value} of run {item.run}.", field="step")
-    try:
-        step(resources, item.run)
-    except NotFound:
-        log.warning("dropped a message for a run that is not there run=%s", item.run)
+    waited = (resources.now() - item.due).total_seconds() if item.due is not None else None
+    with working_on(item.run), telling.step(item.step.value, waited):
+        try:
+            step(resources, item.run)
+        except NotFound:
+            log.warning("dropped a message for a run that is not there run=%s", item.run)
 
 
 def give_up(resources: Resources, body: bytes) -> None:
@@ -59,6 +64,12 @@ def give_up(resources: Resources, body: bytes) -> None:
     A step that comes after the end of a run is told as failed, and one that the run has left behind is dropped.
     """
     run_id, step = _named(body)
+    telling.poisoned(step if step in _KNOWN else "unknown")
+    with working_on(run_id or ""):
+        _give_up(resources, run_id, step)
+
+
+def _give_up(resources: Resources, run_id: RunId | None, step: str) -> None:
     try:
         if run_id is None:
             raise InvalidRequest("It names no run.")
@@ -74,8 +85,7 @@ def give_up(resources: Resources, body: bytes) -> None:
         said = f"The webhook was not told: the step {step} {_AGAIN_AND_AGAIN}"
         resources.events.append(run.id, Event(resources.now(), SERVICE.name, "notify-failed", said))
         return
-    known = step in {each.value for each in _STEPS}
-    if run.status not in ACTIVE or (known and step != STEP_OF[run.status].value):
+    if run.status not in ACTIVE or (step in _KNOWN and step != STEP_OF[run.status].value):
         log.warning("dropped a poison message of a step that is over run=%s step=%s", run.id, step)
         return
     holder = resources.locks.holder(LockKind.PROFILE, run.profile, resources.now())

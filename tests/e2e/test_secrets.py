@@ -14,7 +14,7 @@ from sandbox.azurite import KEY
 from sandbox.certificates import CertificateAuthority
 from sandbox.scenario import load
 from shared.azure.storage import TABLES
-from tests.e2e.client import Json
+from tests.e2e.client import Json, eventually
 from tests.e2e.conftest import App, Serve
 from tests.e2e.test_failures import cluster, site
 
@@ -32,6 +32,7 @@ PLANTED = {
     "the start of a Citrix token": "eyJhbGciOiJub25lIn0.",
     "the start of an Entra token": base64.urlsafe_b64encode(b'{"alg":"RS256"').decode()[:18],
 }
+OFTEN = {"OTEL_BSP_SCHEDULE_DELAY": "200", "OTEL_METRIC_EXPORT_INTERVAL": "500"}  # milliseconds
 MIDDLES = ("marker-paris", "marker-amsterdam", "marker-malformed", "marker-in-a-ca", "marker-wrong")
 
 
@@ -51,20 +52,33 @@ def story(serve: Serve) -> Iterator[Story]:
     world.site.client_secret = PLANTED["the Citrix client secret"]
     world.prisms["paris"].password = PLANTED["the password of Paris"]
     world.prisms["amsterdam"].password = PLANTED["the password of Amsterdam"]
-    with serve(scenario) as app:
+    with serve(scenario, OFTEN, telemetry=True, notify=True) as app:
         secrets = {
             **PLANTED,
+            "the key of the webhook": app.sandbox.webhook.key.removeprefix("whsec_"),
+            "the address of the webhook": "a-secret-of-its-own",
+            "the telemetry's connection string": app.sandbox.environ["APPLICATIONINSIGHTS_CONNECTION_STRING"],
             "the header of the identity endpoint": app.sandbox.identity.header,
             "the function key": app.sandbox.function_key,
         }
         runs = bad_days(app)
+        assert app.api.approve(runs["good"])["status"] == "completed"
+        assert app.api.rollback(runs["good"]["id"])["status"] == "rolled-back"
+        app.api.fire("watch")
         for path in ("/api/health/ready", "/api/profiles", "/api/runs"):
             assert app.api.get(path).status_code == 200
         for run in runs.values():
             for below in ("", "/remaps", "/remaps.csv", "/events"):
                 assert app.api.get(f"/api/runs/{run['id']}{below}").status_code == 200
         app.queue().send_message("this cannot be decoded")
+        app.queue("realign-work-poison").send_message(base64.b64encode(b'{"run": 7}').decode())
+        eventually(lambda: told(app, "realign.dependency.ready") and told(app, "realign.poison"))
         yield Story(app, runs, secrets)
+
+
+def told(app: App, metric: str) -> list[Json]:
+    """The points of a metric that were exported."""
+    return [data for data in app.sandbox.ingestion.of_kind("MetricData") if data["metrics"][0]["name"] == metric]
 
 
 def bad_days(app: App) -> dict[str, Json]:
@@ -167,6 +181,28 @@ def test_no_secret_is_in_an_answer(story: Story) -> None:
     assert any("application/problem+json" in answer for answer in answers)
     for answer in answers:
         assert shown(answer, story.secrets) == [], answer[:300]
+
+
+def test_no_secret_is_in_what_telemetry_exports(story: Story) -> None:
+    """A run from plan to roll back, every bad day, a look at what is ready and a poison message."""
+    intake = story.app.sandbox.ingestion
+    spans = intake.of_kind("RemoteDependencyData")
+    good = [span for span in spans if span["properties"].get("run.id") == story.runs["good"]["id"]]
+    assert {"step plan", "step apply", "step rollback", "step notify", "run"} <= {span["name"] for span in good}
+    systems = {span["properties"]["system"] for span in spans if "system" in span["properties"]}
+    assert systems == {"citrix", "identity", "prism", "storage", "vault", "webhook"}
+    assert {span["properties"].get("failure") for span in spans} >= {"401", "403", "500", "malformed", "tls"}
+    assert told(story.app, "realign.retries")
+    for envelope in intake.envelopes:
+        assert shown(json.dumps(envelope), story.secrets) == [], envelope
+        assert shown(json.dumps(envelope, ensure_ascii=False), story.secrets) == [], envelope
+
+
+def test_what_telemetry_exports_is_spans_and_metrics_and_no_line_of_the_log(story: Story) -> None:
+    """The host sends the log; exported by the app as well, every line would be there twice."""
+    kinds = {envelope["data"]["baseType"] for envelope in story.app.sandbox.ingestion.envelopes}
+    assert kinds == {"RemoteDependencyData", "MetricData"}
+    assert story.app.sandbox.ingestion.refused == 0
 
 
 def test_no_secret_is_in_a_profile_file_or_its_errors(story: Story) -> None:

@@ -284,10 +284,12 @@ class ForgetfulRefusals:
     def __init__(self, real: Refusals) -> None:
         self._real = real
 
-    def refused_until(self, secret: str, version: str, host: str, now: datetime) -> datetime | None:
+    def refused_until(
+        self, secret: str, version: str, host: str, now: datetime, hold_off: timedelta
+    ) -> datetime | None:
         if secret.startswith("prism-"):
             raise StorageError("The storage account is busy.", kind="throttled", retryable=True)
-        return self._real.refused_until(secret, version, host, now)
+        return self._real.refused_until(secret, version, host, now, hold_off)
 
 
 def test_a_fault_of_storage_is_no_dead_cluster_and_the_message_comes_again(

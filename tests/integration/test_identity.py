@@ -26,6 +26,7 @@ from shared.azure.work_queue import WorkQueue, WorkStep
 from shared.errors import SettingsInvalid, StorageError
 from shared.model.run import RunId
 from shared.settings import IdentitySettings, TrustSettings, load_storage, load_trust
+from tests.telemetry import by, kept_telemetry
 
 STORAGE_SCOPE = "https://storage.azure.com/.default"
 
@@ -117,19 +118,25 @@ def test_an_endpoint_that_hiccups_is_asked_again(background: Background, monkeyp
     monkeypatch.setenv("IDENTITY_ENDPOINT", server.url + PATH)
     monkeypatch.setenv("IDENTITY_HEADER", "h")
     try:
-        assert credential(settings).get_token("https://vault.azure.net/.default").token == "t"
+        with kept_telemetry() as kept:
+            assert credential(settings).get_token("https://vault.azure.net/.default").token == "t"
+            points = kept.points()
     finally:
         server.stop()
     assert len(asked) == 3
+    assert by(points["realign.calls"], "status") == {"200": 1}
+    assert by(points["realign.retries"], "system") == {"identity": 2}
 
 
 def test_an_endpoint_that_is_gone_is_an_error_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IDENTITY_ENDPOINT", "http://127.0.0.1:9/msi")
     monkeypatch.setenv("IDENTITY_HEADER", "hidden-header")
     settings = IdentitySettings(managed=True, endpoint="http://127.0.0.1:9/msi", header="hidden-header")
-    with pytest.raises(ClientAuthenticationError, match="did not answer") as caught:
+    with kept_telemetry() as kept, pytest.raises(ClientAuthenticationError, match="did not answer") as caught:
         credential(settings).get_token(STORAGE_SCOPE)
     assert "hidden-header" not in f"{caught.value!r}{caught.value}"
+    (told,) = kept.spans("identity GET")
+    assert dict(told.attributes or {}).items() >= {"attempt": 4, "failure": "unreachable", "server.port": 9}.items()
 
 
 def test_without_the_endpoints_variables_no_other_endpoint_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:

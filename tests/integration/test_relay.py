@@ -34,8 +34,11 @@ from shared.runs.clients.relayed import lead_through
 from shared.runs.health import check_health
 from shared.runs.probing.check import Check
 from shared.runs.resources import Resources
+from shared.telemetry import telling
+from shared.telemetry.subject import working_on
 from tests.integration.batches import until
 from tests.integration.tunnel import Tunnel
+from tests.telemetry import kept_telemetry
 
 SCENARIO = "planned-migration"
 PARIS, VMS = "paris", 7
@@ -161,6 +164,21 @@ def told(error: PrismError, *parts: str) -> None:
 def test_a_prism_is_read_through_either_listener_and_its_name_is_in_no_dns(site: Site) -> None:
     assert site.read() == VMS
     assert site.cluster().host == "prism-paris.corp.example"
+
+
+def test_telemetry_hears_of_the_tunnel_and_never_of_its_token(hcm: Site) -> None:
+    with kept_telemetry() as kept, working_on("r1"), telling.step("plan", None):
+        hcm.read()
+        hcm.sandbox.relays[PARIS].cut()
+        with pytest.raises(PrismError):
+            hcm.read(**ONCE)
+        spans, text = kept.spans("relay CONNECT"), kept.text()
+    opened, refused = dict(spans[0].attributes or {}), dict(spans[-1].attributes or {})
+    assert opened["server.address"] == "127.0.0.1"
+    assert (opened["http.response.status_code"], opened["attempt"], opened["run.id"]) == (101, 1, "r1")
+    assert opened["transaction.id"]
+    assert refused["failure"] == "unreachable"
+    assert "eyJ" not in text
 
 
 def test_tls_runs_end_to_end_and_is_verified_by_the_clusters_own_authority(site: Site) -> None:

@@ -203,10 +203,11 @@ def received(azurite: Azurite) -> Iterator[QueueClient]:
 
 
 def test_a_message_is_base64_of_the_work_item_and_visible_at_once(storage: Storage, received: QueueClient) -> None:
-    WorkQueue(storage).send(A, WorkStep.PLAN)
+    now = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
+    WorkQueue(storage, lambda: now).send(A, WorkStep.PLAN)
     message = next(iter(received.receive_messages()))
     received.delete_message(message)
-    assert WorkItem.from_json(base64.b64decode(message.content)) == WorkItem(A, WorkStep.PLAN)
+    assert WorkItem.from_json(base64.b64decode(message.content)) == WorkItem(A, WorkStep.PLAN, now)
 
 
 def test_a_delayed_message_is_not_visible_yet(storage: Storage, received: QueueClient) -> None:

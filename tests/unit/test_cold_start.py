@@ -35,6 +35,8 @@ def imported() -> set[str]:
         "azure.storage.queue",
         "azure.storage.blob",
         "azure.keyvault",
+        "azure.monitor",
+        "opentelemetry",
         "shared.profile",
         "shared.runs.resources",
         "shared.runs.start",

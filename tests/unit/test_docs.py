@@ -279,3 +279,20 @@ def test_every_link_leads_somewhere(path: Path) -> None:
         if anchor:
             titles = re.findall(r"^#+ (.*)$", there.read_text(encoding="utf-8"), flags=re.MULTILINE)
             assert anchor in {title.lower().replace(" ", "-") for title in titles}, target
+
+
+def test_every_metric_and_attribute_of_telemetry_is_documented() -> None:
+    told = literals(ROOT / "shared" / "telemetry" / "recorder.py")
+    metrics = {text for text in told if re.fullmatch(r"realign(\.[a-z]+)+", text)}
+    assert len(metrics) == 11
+    attributes = {"run.id", "profile", "mode", "trigger", "step", "status", "machines", "remaps", "failure"}
+    attributes |= {"system", "attempt", "transaction.id", "host", "kind", "state", "name"}
+    missing = [name for name in metrics | attributes if f"`{name}`" not in doc("observability.md")]
+    assert missing == []
+
+
+def test_every_system_that_a_call_can_go_to_is_documented() -> None:
+    code = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "shared").rglob("*.py"))
+    systems = set(re.findall(r'system="([a-z]+)"', code)) | set(re.findall(r'Call\.to\(\s*"([a-z]+)"', code))
+    assert systems > {"citrix", "prism"}
+    assert [name for name in systems - {"other"} if f"`{name}`" not in doc("observability.md")] == []

@@ -180,3 +180,22 @@ def test_a_url_that_is_no_container_is_refused_without_what_it_says(place: str) 
     told = problems_of({**ON_AZURE, "REALIGN_PROFILES": place})
     assert "REALIGN_PROFILES is neither a folder nor the URL of a blob container" in told
     assert "secret" not in told
+
+
+@pytest.mark.parametrize(
+    ("way", "as_identity"),
+    [
+        ("Authorization=AAD", True),
+        ("Authorization=AAD;ClientId=7f3a", True),
+        ("ClientId=7f3a; authorization=aad", True),
+        ("Authorization=Key", False),
+        ("", False),
+    ],
+)
+def test_telemetry_signs_in_where_the_platforms_setting_says_so(way: str, as_identity: bool) -> None:
+    text = "InstrumentationKey=marker;IngestionEndpoint=https://i.example/"
+    given = {"APPLICATIONINSIGHTS_CONNECTION_STRING": text, "APPLICATIONINSIGHTS_AUTHENTICATION_STRING": way}
+    settings = load({**ON_AZURE, **given})
+    assert (settings.telemetry.connection_string, settings.telemetry.as_identity) == (text, as_identity)
+    assert "marker" not in repr(settings)
+    assert load(ON_AZURE).telemetry.connection_string is None

@@ -115,6 +115,17 @@ def test_the_app_imports_neither_the_sandbox_nor_the_tests() -> None:
         assert roots.isdisjoint({"sandbox", "tests"}), path
 
 
+def test_every_pool_of_the_app_carries_run_and_profile_along() -> None:
+    """Else its log lines name no run, and its calls belong to no step."""
+    of_their_own = [
+        path.relative_to(ROOT).as_posix()
+        for path in app_modules()
+        if "ThreadPoolExecutor(" in path.read_text(encoding="utf-8")
+    ]
+    # that one looks up names, for the one loop of all tunnels
+    assert of_their_own == ["shared/relay/tunnels.py"]
+
+
 def test_the_environment_is_read_in_one_place() -> None:
     readers = [
         path.relative_to(ROOT).as_posix()
@@ -154,7 +165,9 @@ def requirements(name: str) -> list[str]:
 
 def test_what_azure_installs_is_pinned_exactly() -> None:
     loose = [
-        line for line in requirements("requirements.txt") if not re.match(r"^[A-Za-z0-9-]+==[0-9.]+( ;.*)?$", line)
+        line
+        for line in requirements("requirements.txt")
+        if not re.match(r"^[A-Za-z0-9-]+==[0-9.]+(b[0-9]+)?( ;.*)?$", line)
     ]
     assert loose == []
 

@@ -56,6 +56,7 @@ FUNCTIONS: dict[str, Trigger] = {
     "reconcile": timer("%REALIGN_SCHEDULE%", monitored=True),
     "sweep": timer("*/30 * * * * *", monitored=False),
     "retention": timer("0 40 3 * * *", monitored=True),
+    "watch": timer("15 */5 * * * *", monitored=False),
     "work": queue("realign-work"),
     "work_poison": queue("realign-work-poison"),
     "notify": queue("realign-notify"),

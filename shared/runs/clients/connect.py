@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 import requests
 
+from shared.azure.refusals import HOLD_OFF
 from shared.azure.vault import Secret
 from shared.citrix.cloud_sign_in import CloudSignIn, cloud_host, cloud_title, parse_cloud_secret
 from shared.citrix.fail_over import SiteHosts
@@ -36,13 +38,20 @@ from shared.runs.resources import Resources
 
 
 @contextmanager
-def prism(resources: Resources, cluster: Cluster, keyring: Keyring) -> Iterator[PrismClient]:
-    """The client of one cluster. Raises ``VaultError``, or ``PrismError`` where it must not or cannot be asked."""
+def prism(
+    resources: Resources, cluster: Cluster, keyring: Keyring, *, hold_off: timedelta = HOLD_OFF
+) -> Iterator[PrismClient]:
+    """The client of one cluster; a refused credential is left alone for ``hold_off``.
+
+    Raises ``VaultError``, or ``PrismError`` where it must not or cannot be asked."""
     secret = keyring.secret(cluster.credential)
     credential = parse_secret(secret.value, name=secret.name)
     title = f"Prism {urlsplit(cluster.url).netloc} (cluster {cluster.name})"
-    memory = RefusalMemory(resources, secret.name, secret.version, urlsplit(cluster.url).netloc, title)
-    with open_session(ca=keyring.text(cluster.ca), environ=resources.environ, ca_name=cluster.ca or "ca") as session:
+    place = urlsplit(cluster.url).netloc
+    memory = RefusalMemory(resources, secret.name, secret.version, place, title, hold_off)
+    with open_session(
+        ca=keyring.text(cluster.ca), environ=resources.environ, ca_name=cluster.ca or "ca", system="prism"
+    ) as session:
         lead_through(resources, session, cluster.url, cluster.relay)
         yield CarefulPrism(_client(cluster, session, credential), memory)
 
@@ -74,10 +83,12 @@ def citrix_hosts(
     *,
     limits: Callable[[], Limits] = read_limits,
     anew: bool = False,
+    hold_off: timedelta = HOLD_OFF,
 ) -> Iterator[SiteHosts]:
     """The hosts of the profile's site, for what may start over on another one.
 
-    Which site a host serves is asked once an hour in this process; ``anew``: it is asked whatever is known.
+    Which site a host serves is asked once an hour in this process; ``anew``: it is asked whatever is known. A refused
+    credential is left alone for ``hold_off``.
     Raises ``VaultError``, or ``CitrixError`` where they must not be asked.
     """
     site = profile.site
@@ -85,10 +96,12 @@ def citrix_hosts(
     way = _cloud(site, secret) if isinstance(site, DaasSite) else _on_premises(site, secret)
 
     def memory(place: str) -> RefusalMemory:
-        return RefusalMemory(resources, secret.name, secret.version, place, way.title)
+        return RefusalMemory(resources, secret.name, secret.version, place, way.title, hold_off)
 
     places, account = [memory(place) for place in way.places], memory(way.account)
-    with open_session(ca=keyring.text(way.ca), environ=resources.environ, ca_name=way.ca or "ca") as session:
+    with open_session(
+        ca=keyring.text(way.ca), environ=resources.environ, ca_name=way.ca or "ca", system="citrix"
+    ) as session:
         for origin, route in way.relays.items():
             lead_through(resources, session, origin, route)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 
 from shared.azure.vault import Secret, Vault
 from shared.profile.endpoints import CvadSite
 from shared.profile.profile import Profile
+from shared.telemetry.threads import Threads
 
 _READERS = 8
 
@@ -17,7 +18,7 @@ class Keyring:
 
     def __init__(self, vault: Vault, names: Iterable[str]) -> None:
         wanted = sorted(set(names))
-        with ThreadPoolExecutor(min(_READERS, len(wanted)) or 1, thread_name_prefix="vault") as readers:
+        with Threads(min(_READERS, len(wanted)) or 1, thread_name_prefix="vault") as readers:
             self._secrets: dict[str, Future[Secret]] = {name: readers.submit(vault.secret, name) for name in wanted}
 
     def secret(self, name: str) -> Secret:

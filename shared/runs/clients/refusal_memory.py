@@ -9,8 +9,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from shared.azure.refusals import HOLD_OFF
 from shared.errors import PrismError
 from shared.http import Limits
 from shared.model.nutanix import ProtectionDomain, RecoveryJob, RegisteredCluster, Vm, VmUuid
@@ -24,9 +25,21 @@ _GUARD = threading.Lock()
 
 
 class RefusalMemory:
-    """What is known of one version of a secret at one ``place``: a host, or a host and a customer."""
+    """What is known of one version of a secret at one ``place``: a host, or a host and a customer.
 
-    def __init__(self, resources: Resources, secret: str, version: str, place: str, title: str) -> None:
+    ``hold_off`` is how long a refused one is left alone.
+    """
+
+    def __init__(
+        self,
+        resources: Resources,
+        secret: str,
+        version: str,
+        place: str,
+        title: str,
+        hold_off: timedelta = HOLD_OFF,
+    ) -> None:
+        self._hold_off = hold_off
         self._resources = resources
         self._key = (secret, version, place.lower())
         self._title = title
@@ -37,7 +50,7 @@ class RefusalMemory:
 
     def refused(self) -> str | None:
         """The sentence for a credential that must not be tried now, or None."""
-        until = self._resources.refusals.refused_until(*self._key, self._resources.now())
+        until = self._resources.refusals.refused_until(*self._key, self._resources.now(), self._hold_off)
         if until is None:
             return None
         return (

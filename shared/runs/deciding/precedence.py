@@ -55,13 +55,13 @@ def _give_way(resources: Resources, other: Run, run: Run) -> None:
         except NotFound:
             return
     else:
-        log.warning("scheduled run not cancelled run=%s: it is changed all the time", other.id)
+        log.warning("scheduled run not cancelled, it is changed all the time run=%s other=%s", run.id, other.id)
         return
     now = resources.now()
     resources.events.append(other.id, Event(now, SERVICE.name, "cancel-requested", f"{by} takes its place."))
     if was.status is not RunStatus.APPLYING:  # its worker does it when it stops
         _supersede(resources, other, by)
-    log.info("scheduled run gave way run=%s to=%s", other.id, run.id)
+    log.info("scheduled run gave way run=%s profile=%s other=%s", run.id, run.profile, other.id)
 
 
 def _supersede(resources: Resources, other: Run, by: str) -> None:
@@ -74,4 +74,4 @@ def _supersede(resources: Resources, other: Run, by: str) -> None:
         resources.runs.update(replace(found.value, states=rows.counts()), found)
     except EditedElsewhere as error:
         # a cancelled run applies nothing, whatever its remaps are called
-        log.warning("proposals not all superseded run=%s: %s", other.id, error)
+        log.warning("proposals not all superseded other=%s: %s", other.id, error)

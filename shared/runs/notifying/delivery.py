@@ -17,7 +17,7 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from shared.call_failure import CallFailed, network_failure, refusal
-from shared.http import open_session
+from shared.http import attempt_told, open_session
 from shared.transport import Transport
 
 CUT_AGAIN_EVERY = 1.0  # seconds: a connection that is still being made is cut once it is there
@@ -65,10 +65,14 @@ def deliver(
     ``CallFailed`` for everything but a 2xx in that time, and ``Upstream`` for a ``ca`` that cannot be read. Redirects
     are not followed.
     """
-    session = open_session(ca=ca, environ=environ, ca_name=ca_name, read_timeout=patience, kind=CuttableTransport)
-    with session, _cut_after(patience, session.get_adapter(url), system):
+    session = open_session(
+        ca=ca, environ=environ, ca_name=ca_name, read_timeout=patience, kind=CuttableTransport, system="webhook"
+    )
+    told = attempt_told(session, "POST", url, attempt=1)
+    with session, told as call, _cut_after(patience, session.get_adapter(url), system):
         try:
             with session.post(url, data=body, headers=dict(headers), allow_redirects=False, stream=True) as response:
+                call.answered(response.status_code, response.headers)
                 if not 200 <= response.status_code < 300:
                     raise refusal(response, b"", system)
                 return response.status_code

@@ -9,11 +9,13 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from urllib.parse import urlsplit
 
 from urllib3.exceptions import HTTPError
 
+from shared.azure.refusals import HOLD_OFF
 from shared.call_failure import network_failure
 from shared.errors import Upstream, VaultError
 from shared.http import Deadline, Limits
@@ -45,6 +47,17 @@ class Probe:
     ask: Callable[[Walk], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Thoroughness:
+    """``rights``: not only whether an account may sign in, but whether it may read what a run reads.
+
+    ``hold_off`` is how long a refused credential is left alone.
+    """
+
+    rights: bool = True
+    hold_off: timedelta = HOLD_OFF
+
+
 def ask_storage(walk: Walk, resources: Resources) -> None:
     """The account of runs, findings and messages."""
     reach(walk, resources.storage_origin(), resources.public_trust, resources.environ, "AzureWebJobsStorage")
@@ -64,10 +77,10 @@ def ask_vault(walk: Walk, resources: Resources, profiles: list[Profile]) -> None
                 raise
 
 
-def probes_of(resources: Resources, profile: Profile) -> Iterator[Probe]:
+def probes_of(resources: Resources, profile: Profile, how: Thoroughness) -> Iterator[Probe]:
     """The probes of a profile: its site and controllers, its clusters, their relays and its webhook."""
     site = profile.site
-    yield Probe(f"{profile.name}/site", "site", partial(_ask_site, resources=resources, profile=profile))
+    yield Probe(f"{profile.name}/site", "site", partial(_ask_site, resources=resources, profile=profile, how=how))
     relays = site.relays if isinstance(site, CvadSite) else {}
     ca = site.ca if isinstance(site, CvadSite) else None
     for origin in origins_of(site):
@@ -78,7 +91,7 @@ def probes_of(resources: Resources, profile: Profile) -> Iterator[Probe]:
             yield Probe(name, "site", partial(_ask_controller, resources=resources, origin=origin, ca=ca))
     for cluster in profile.clusters:
         name = f"{profile.name}/{cluster.name}"
-        yield Probe(name, "cluster", partial(_ask_cluster, resources=resources, cluster=cluster))
+        yield Probe(name, "cluster", partial(_ask_cluster, resources=resources, cluster=cluster, how=how))
         if cluster.relay is not None:
             yield _relay(resources, f"{name}/relay", cluster.url, cluster.relay, cluster.ca)
     if profile.notify is not None:
@@ -98,7 +111,7 @@ def _trust(resources: Resources, keyring: Keyring, ca: str | None) -> ssl.SSLCon
     return trust_anchors(keyring.text(ca), resources.environ, ca_name=ca or "ca")
 
 
-def _ask_site(walk: Walk, resources: Resources, profile: Profile) -> None:
+def _ask_site(walk: Walk, resources: Resources, profile: Profile, how: Thoroughness) -> None:
     site = profile.site
     with walk.stage("secret"):
         keyring = Keyring(resources.vault, site_secret_names(profile))
@@ -110,10 +123,12 @@ def _ask_site(walk: Walk, resources: Resources, profile: Profile) -> None:
     if len(origins) == 1 and not relayed:
         reach(walk, origins[0], trust, resources.environ, "the profile's site")
     limits = _limits()  # for all its hosts together
-    with citrix_hosts(resources, profile, keyring, limits=lambda: limits, anew=True) as hosts:
+    with citrix_hosts(resources, profile, keyring, limits=lambda: limits, anew=True, hold_off=how.hold_off) as hosts:
         with walk.stage("sign-in") as note:
             there = hosts.first()
             note(there.identity().name)
+        if not how.rights:
+            return
         with walk.stage("rights"):
             there.sample()
             connections = there.hosting_connections()
@@ -142,7 +157,7 @@ def _ask_controller(walk: Walk, resources: Resources, origin: str, ca: str | Non
     reach(walk, origin, trust, resources.environ, "the profile's site.hosts")
 
 
-def _ask_cluster(walk: Walk, resources: Resources, cluster: Cluster) -> None:
+def _ask_cluster(walk: Walk, resources: Resources, cluster: Cluster, how: Thoroughness) -> None:
     with walk.stage("secret"):
         keyring = Keyring(resources.vault, {cluster.credential, *((cluster.ca,) if cluster.ca else ())})
         trust = _trust(resources, keyring, cluster.ca)
@@ -150,13 +165,14 @@ def _ask_cluster(walk: Walk, resources: Resources, cluster: Cluster) -> None:
     if cluster.relay is None:
         reach(walk, cluster.url, trust, resources.environ, f"cluster {cluster.name} of the profile")
     limits = _limits()
-    with prism(resources, cluster, keyring) as client:
+    with prism(resources, cluster, keyring, hold_off=how.hold_off) as client:
         with walk.stage("sign-in") as note:
             found = client.clusters(limits)
             note(", ".join(each.name for each in found.items[:_SOME]))
-        with walk.stage("rights"):
-            client.sample(limits)
-            client.jobs(resources.now(), limits)
+        if how.rights:
+            with walk.stage("rights"):
+                client.sample(limits)
+                client.jobs(resources.now(), limits)
 
 
 def _ask_relay(walk: Walk, resources: Resources, origin: str, route: RelayRoute, ca: str | None) -> None:

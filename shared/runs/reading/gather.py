@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from functools import partial
 from time import monotonic
@@ -21,6 +21,7 @@ from shared.runs.clients.keyring import Keyring
 from shared.runs.reading.cluster_reads import ClusterReads, Wanted, checked, not_waited_for
 from shared.runs.reading.gathered import Gathered
 from shared.runs.resources import Resources
+from shared.telemetry.threads import Threads
 
 SITE_SECONDS = 480.0
 GRACE_SECONDS = 1.0
@@ -73,8 +74,8 @@ def gather_again(
 
 
 @contextmanager
-def _threads(most: int, clusters: ClusterReads) -> Iterator[ThreadPoolExecutor]:
-    pool = ThreadPoolExecutor(min(most, MOST_CLUSTERS_AT_ONCE + 1), thread_name_prefix="read")
+def _threads(most: int, clusters: ClusterReads) -> Iterator[Threads]:
+    pool = Threads(min(most, MOST_CLUSTERS_AT_ONCE + 1), thread_name_prefix="read")
     try:
         yield pool
     finally:
@@ -83,9 +84,7 @@ def _threads(most: int, clusters: ClusterReads) -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _submit(
-    pool: ThreadPoolExecutor, clusters: ClusterReads, wanted: Collection[Cluster]
-) -> dict[str, Future[ClusterReading]]:
+def _submit(pool: Threads, clusters: ClusterReads, wanted: Collection[Cluster]) -> dict[str, Future[ClusterReading]]:
     # the target first: another entry of the profile may lead to the same host, and a host has one reader
     ordered = sorted(wanted, key=clusters.hurries)
     return {cluster.name: pool.submit(clusters.read, cluster) for cluster in ordered}

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from shared.errors import RealignError
@@ -19,6 +18,7 @@ from shared.runs.clients.connect import prism
 from shared.runs.clients.keyring import Keyring
 from shared.runs.reading.cluster_reads import OTHERS_SECONDS, Wanted
 from shared.runs.resources import Resources
+from shared.telemetry.threads import Threads
 
 ASK_SECONDS = 60.0
 
@@ -39,7 +39,7 @@ def with_leftovers(
     machines stay undecided, and a person looks.
     """
     asked = [cluster for cluster in profile.clusters if cluster.name in doubtful]
-    with ThreadPoolExecutor(max(1, len(asked)), thread_name_prefix="leftovers") as pool:
+    with Threads(max(1, len(asked)), thread_name_prefix="leftovers") as pool:
         answers = {
             cluster.name: pool.submit(
                 _leftovers, resources, cluster, keyring, doubtful[cluster.name], _limits(cluster, wanted)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -13,6 +12,7 @@ from shared.citrix.writer import SiteWriter
 from shared.errors import CitrixError
 from shared.model.citrix import MachineId
 from shared.runs.writing.outcome import Outcome, Told
+from shared.telemetry.threads import Threads
 
 MOST_LOOKS = 24  # at a job: about 3.5 minutes
 LOOKS_AFTER_CANCEL = 3
@@ -75,7 +75,7 @@ def _not_completed(job: str) -> Outcome:
 def end_all(writer: SiteWriter, jobs: Iterable[str], pause: Pause, check: Check) -> dict[str, JobEnd]:
     """How each of several jobs ended; they are waited for side by side."""
     wanted = list(dict.fromkeys(jobs))
-    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="follow") as pool:
+    with Threads(AT_ONCE, thread_name_prefix="follow") as pool:
         ends = pool.map(lambda job: ended_or_cancelled(writer, job, pause, check), wanted)
         return dict(zip(wanted, ends, strict=True))
 
@@ -109,10 +109,10 @@ def wait_for_unknown_jobs(
                 return []
             raise
 
-    def stuck(pool: ThreadPoolExecutor, jobs: Sequence[str]) -> list[str]:
+    def stuck(pool: Threads, jobs: Sequence[str]) -> list[str]:
         return [job for job, ended in zip(jobs, pool.map(ends, jobs), strict=True) if not ended]
 
-    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="follow") as pool:
+    with Threads(AT_ONCE, thread_name_prefix="follow") as pool:
         open_batches = stuck(pool, [job.id for job in batches if not job.ended])
         ended = [job.id for job in batches if job.id not in open_batches]
         nested = [job for found in pool.map(begun, ended) for job in found]

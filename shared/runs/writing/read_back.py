@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from shared.citrix.site import PAGE
@@ -13,6 +12,7 @@ from shared.model.remap import Remap
 from shared.model.run import RemapState
 from shared.planning.standing import described, same
 from shared.runs.writing.outcome import Outcome, Told
+from shared.telemetry.threads import Threads
 
 _READERS = 4
 
@@ -44,7 +44,7 @@ def read_back(writer: SiteWriter, wanted: Collection[MachineId], in_site: int) -
         found = {machine.id: machine for machine in writer.site.machines() if machine.id in ids}
     # a list may pass over a machine between two of its pages: only its own address tells that it is gone
     missing = [machine for machine in wanted if machine not in found]
-    with ThreadPoolExecutor(_READERS, thread_name_prefix="read-back") as pool:
+    with Threads(_READERS, thread_name_prefix="read-back") as pool:
         single = pool.map(writer.machine, missing)
         return found | {machine.id: machine for machine in single if machine is not None}
 

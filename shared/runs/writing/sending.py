@@ -11,7 +11,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -31,6 +30,7 @@ from shared.runs.writing.following import (
 from shared.runs.writing.outcome import Outcome, Told
 from shared.runs.writing.pacing import MOST_AT_ONCE, Pacing
 from shared.runs.writing.sizes import Sizes
+from shared.telemetry.threads import Threads
 
 MOST_SUBMITS = 8  # of one batch, or one change, that Citrix answers with 429
 ALONE_TOGETHER = 4  # single changes under one entry
@@ -91,7 +91,7 @@ class _Round:
 
     def run(self) -> dict[MachineId, Outcome]:
         # more lanes than may be under way: while some wait for Citrix, others note what was done or is to be done next
-        with ThreadPoolExecutor(2 * MOST_AT_ONCE, thread_name_prefix="send") as pool:
+        with Threads(2 * MOST_AT_ONCE, thread_name_prefix="send") as pool:
             lanes = [pool.submit(self._lane) for _ in range(2 * MOST_AT_ONCE)]
         for lane in lanes:
             lane.result()
