@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from uuid import uuid4
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -147,8 +148,8 @@ def test_the_list_and_a_decision_fit_a_phone(review: Review) -> None:
 
 def test_a_phone_shows_the_vm_where_the_connection_stays(review: Review) -> None:
     run = review.run()
-    finding = next(f for f in review.api.findings(run["id"]).values() if f["machine"]["name"] == "CORP\\FIN-001")
-    here = {**finding, "to": {**finding["to"], "hostingConnection": finding["from"]["hostingConnection"]}}
+    finding = next(f for f in review.api.findings(run["id"]).values() if f["state"] == "proposed")
+    here = {**finding, "to": {**finding["from"], "hostedMachineId": str(uuid4())}}
     page = review.page("/signed-out", size=PHONE)
     page.route("**/remaps?**", lambda route: route.fulfill(json={"items": [here], "cursor": None}))
     page.goto(review.address(f"/runs/{run['id']}"))

@@ -41,7 +41,7 @@ def test_a_run_is_started_with_scope_and_csv(review: Review) -> None:
     expect(page.get_by_text("3 lines below the head")).to_be_visible()
     page.get_by_role("button", name="Start the run").click()
     expect(page.locator(".head .tag")).to_have_text("planned")
-    assert page.locator(".rows .machine-name").all_inner_texts() == ["CORP\\W11-001", "CORP\\W11-002"]
+    expect(page.locator(".rows .machine-name")).to_have_text(["CORP\\W11-001", "CORP\\W11-002"])
     expect(page.get_by_text("Names that match nothing")).to_be_visible()
     expect(page.get_by_text("Nothing of it can be approved")).to_be_visible()
     page.get_by_role("link", name="What happened").click()
