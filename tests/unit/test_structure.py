@@ -165,7 +165,9 @@ def requirements(name: str) -> list[str]:
 
 def test_what_azure_installs_is_pinned_exactly() -> None:
     loose = [
-        line for line in requirements("requirements.txt") if not re.match(r"^[A-Za-z0-9-]+==[0-9.]+(b[0-9]+)?( ;.*)?$", line)
+        line
+        for line in requirements("requirements.txt")
+        if not re.match(r"^[A-Za-z0-9-]+==[0-9.]+(b[0-9]+)?( ;.*)?$", line)
     ]
     assert loose == []
 
