@@ -89,8 +89,8 @@ def plug_in(patch: pytest.MonkeyPatch, host: Host, *, side_by_side: bool) -> Non
         patch.setattr(module, "time", clock)
     if not side_by_side:
         for name, loaded in list(sys.modules.items()):
-            if name.startswith("shared.") and hasattr(loaded, "ThreadPoolExecutor"):
-                patch.setattr(loaded, "ThreadPoolExecutor", OneAfterTheOther)
+            if name.startswith("shared.") and hasattr(loaded, "Threads"):
+                patch.setattr(loaded, "Threads", OneAfterTheOther)
 
 
 def profile_document(name: str) -> Mapping[str, Any]:
