@@ -25,7 +25,7 @@ package: $(READY)
 	@$(BIN)/python infra/package.py $(ARGS)
 
 test: $(READY) $(AZURITE) $(HYCO) $(AXE) $(CLIENTS) $(WORKER) $(INFRA) browser
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # the host is killed at every step, and not only at some; the relay is cut for half a minute, and not only for seconds
 crash: $(READY) $(AZURITE)

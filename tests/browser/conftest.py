@@ -1,4 +1,7 @@
-"""Fixtures of the browser tests: one Chromium a process, and the app of an estate wherever a module wants one."""
+"""Fixtures of the browser tests: one Chromium a process, and the app of an estate wherever a module wants one.
+
+Both last as long as these tests and no longer: Playwright keeps an event loop in the thread, where other tests run theirs.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +23,13 @@ expect.set_options(timeout=30_000)
 Serve = Callable[..., AbstractContextManager[Review]]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
     with launched() as browser:
         yield browser
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def serve(chromium: Browser) -> Iterator[Serve]:
     """``with serve(scenario) as review``: its sandbox with empty storage, a host, and the sign-in in front of it."""
     free: list[Azurite] = []

@@ -177,7 +177,6 @@ def stranded(app: App, profile: str) -> str:
 
 POISON = {
     "plan": {"step": "plan"},
-    "a-step-of-a-later-version": {"step": "notify"},
     "a-step-that-nobody-knows": {"step": "teleport"},
     "no-step": {},
 }

@@ -137,13 +137,13 @@ def test_a_wrong_name_in_prism_clusters_is_answered_with_those_there_are(app: Ap
     wrong = {name: {"prismClusters": ["NOWHERE-CL01"]}}
     with profile(app, "wrong-name", clusters=clusters(app, "rome", name, **wrong)) as chosen:
         run = app.api.run(chosen)
+        assert app.sandbox.calls.count(f"prism/{name}", route=V4_VMS) == 0, "nothing is listed for a wrong profile"
         health = checks(app, chosen)
     assert of(run, name)["status"] == "misconfigured"
     for told in (of(run, name)["error"], health[name]["remedy"]):
         for part in (prism_host(app, name), "no registered cluster NOWHERE-CL01", "Correct prismClusters", there):
             assert part in told
     assert of(run, "rome")["status"] == "answered"
-    assert app.sandbox.calls.count(f"prism/{name}", route=V4_VMS) == 0, "nothing is listed for a wrong profile"
 
 
 def test_only_the_vms_of_the_clusters_that_the_profile_names_are_listed(app: App) -> None:

@@ -297,9 +297,10 @@ def test_ready_names_everything_that_the_app_depends_on(app: App, runs: list[Jso
     for name, kind in (
         ("storage", "storage"), ("key-vault", "vault"), (f"{app.name}/site", "site"), (f"{app.name}/oslo", "cluster")
     ):  # fmt: skip
-        assert set(found[name]) == {"name", "kind", "state", "latencyMs", "remedy"}
+        assert set(found[name]) == {"name", "kind", "state", "latencyMs", "remedy", "stages"}
         assert (found[name]["kind"], found[name]["state"], found[name]["remedy"]) == (kind, "ready", None)
         assert isinstance(found[name]["latencyMs"], int)
+        assert {stage["state"] for stage in found[name]["stages"]} == {"passed"}
 
 
 def test_ready_is_degraded_while_a_cluster_is_down(app: App, runs: list[Json]) -> None:
@@ -350,7 +351,7 @@ def test_a_probe_does_not_try_a_refused_credential_again(app: App) -> None:
     try:
         app.sandbox.calls.clear()
         found = [checks(app.api.get("/api/health/ready"))["probed/paris"]["remedy"] for _ in range(2)]
-        refused = app.sandbox.calls.count("prism/paris") - 2 * 3  # the other three profiles' own
+        refused = app.sandbox.calls.count("prism/paris") - 2 * 3 * 2  # what the other three profiles ask twice
     finally:
         app.remove_profile("probed")
     assert "prism-bad" in found[0]

@@ -35,8 +35,14 @@ def documented() -> dict[str, str]:
 
 
 def given_by_azure(settings: dict[str, str]) -> dict[str, str]:
-    """The same with addresses for what only Azure knows."""
-    return {name: "https://given-by.azure.example/" if "<" in value else value for name, value in settings.items()}
+    """The same with addresses for what only Azure knows; what the Bicep adds to one stays at its end."""
+
+    def given(value: str) -> str:
+        return (
+            f"https://given-by.azure.example/{value.partition('primaryEndpoints.blob')[2]}" if "<" in value else value
+        )
+
+    return {name: given(value) for name, value in settings.items()}
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -47,6 +53,7 @@ def test_the_app_starts_with_what_the_bicep_sets(way: str) -> None:
     assert settings.identity.managed
     assert settings.identity.client_id is not None
     assert settings.vault.url
+    assert settings.profiles.container == "https://given-by.azure.example/profiles"
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -82,7 +82,10 @@ def _connect(host: str, port: int, setting: str) -> socket.socket:
     try:
         return socket.create_connection((host, port), timeout=CONNECT_TIMEOUT)
     except ConnectionRefusedError as error:
-        what = f"refuses connections at port {port}. Check the port in {setting}, and that the service runs."
+        what = (
+            f"refuses connections at port {port}. Check the port in {setting}, that the service runs, and what leads "
+            "there, such as a hybrid connection."
+        )
         raise _ended(host, what, "unreachable") from error
     except TimeoutError as error:
         what = f"does not accept a connection at port {port} within {CONNECT_TIMEOUT:.0f} s. A firewall may be between."
