@@ -1,6 +1,7 @@
 """Fixtures of the browser tests: one Chromium a process, and the app of an estate wherever a module wants one.
 
-Both last as long as these tests and no longer: Playwright keeps an event loop in the thread, where other tests run theirs.
+Both last as long as these tests and no longer: Playwright keeps an event loop in the thread, where other tests run
+theirs.
 """
 
 from __future__ import annotations
