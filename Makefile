@@ -1,6 +1,6 @@
 # Every target sets up what is missing; nothing but Python 3.11 to 3.13 is assumed.
 PYTHON ?= python3
-WORKERS ?= 3
+WORKERS ?= 4
 MACHINES ?= 300
 LATENCY_MS ?= 20
 BIN := .venv/bin
@@ -12,7 +12,7 @@ WORKER := tests/worker/.venv-3.13/.ready
 INFRA := tests/infra/.venv-checkov/.ready tests/infra/.venv-azure/.ready
 CLIENTS := tests/nutanix_clients/.venv-4.0/.ready tests/nutanix_clients/.venv-4.3/.ready
 
-.PHONY: demo serve package test crash chaos soak bench screenshots browser audit lint clean
+.PHONY: demo serve package setup test crash chaos soak bench screenshots browser audit lint clean
 
 demo: $(READY) $(AZURITE)
 	@$(BIN)/python -m sandbox demo
@@ -24,7 +24,10 @@ serve: $(READY) $(AZURITE)
 package: $(READY)
 	@$(BIN)/python infra/package.py $(ARGS)
 
-test: $(READY) $(AZURITE) $(HYCO) $(AXE) $(CLIENTS) $(WORKER) $(INFRA) browser
+# all that the tests need; with -j several at a time
+setup: $(READY) $(AZURITE) $(HYCO) $(AXE) $(CLIENTS) $(WORKER) $(INFRA) browser
+
+test: setup
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # the host is killed at every step, and not only at some; the relay is cut for half a minute, and not only for seconds

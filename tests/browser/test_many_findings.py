@@ -13,6 +13,7 @@ from tests.browser.accessibility import violations
 from tests.browser.browsing import Review
 from tests.browser.conftest import Serve
 from tests.browser.figures import MANY, measure
+from tests.e2e.client import Json
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +22,12 @@ def review(serve: Serve) -> Iterator[Review]:
         yield running
 
 
-def test_twenty_thousand_findings(review: Review, record_property: Callable[[str, object], None]) -> None:
-    run = review.run(within=200)
+@pytest.fixture(scope="module")
+def run(review: Review) -> Json:
+    return review.run(within=200)
+
+
+def test_twenty_thousand_findings(review: Review, run: Json, record_property: Callable[[str, object], None]) -> None:
     remaps = run["counts"]["findings"]["remap"]
     page, figures = measure(review, run)
     for name, value in figures.items():
@@ -53,8 +58,7 @@ def test_twenty_thousand_findings(review: Review, record_property: Callable[[str
     expect(dialog.get_by_role("row").nth(1)).to_contain_text(f"Nutanix AHV Amsterdam{remaps:,}")
 
 
-def test_a_link_to_one_machine_does_not_wait_for_all_of_them(review: Review) -> None:
-    run = review.run(within=200)
+def test_a_link_to_one_machine_does_not_wait_for_all_of_them(review: Review, run: Json) -> None:
     page = review.page(f"/runs/{run['id']}?sort=-name")
     last = page.get_by_role("link", name="CORP\\W11-020000")
     last.wait_for(timeout=60_000)
