@@ -37,6 +37,11 @@ def test_a_query_asks_for_metrics_and_dimensions_that_there_are(path) -> None:
     assert set(re.findall(r"Properties\.(\w+)", query)) <= set().union(*(METRICS[name] for name in names))
 
 
+def test_these_are_the_metrics_that_the_app_tells() -> None:
+    recorder = (INFRA.parent / "shared" / "telemetry" / "recorder.py").read_text(encoding="utf-8")
+    assert set(re.findall(r'"(realign\.[a-z.]+)"', recorder)) == set(METRICS)
+
+
 def test_every_query_is_used() -> None:
     bicep = "\n".join(path.read_text(encoding="utf-8") for path in (INFRA / "modules").glob("*.bicep"))
     assert [path.name for path in QUERIES if f"'../queries/{path.name}'" not in bicep] == []
