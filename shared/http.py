@@ -24,6 +24,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
 from shared.call_failure import CallFailed, network_failure, refusal
+from shared.telemetry import telling
 from shared.telemetry.call import Call
 from shared.transport import Proxies, Transport, trust_anchors
 
@@ -177,9 +178,9 @@ def attempt_told(session: requests.Session, method: str, url: str, attempt: int)
     except CallFailed as failure:
         if failure.http_status is None:
             told.failed(failure.kind)
-        told.tell()
+        telling.called(told)
         raise
-    told.tell()
+    telling.called(told)
 
 
 def should_repeat(

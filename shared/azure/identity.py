@@ -24,7 +24,9 @@ from urllib3.util import Retry
 from shared.azure.transport import session_over
 from shared.call_failure import excerpt
 from shared.errors import Upstream
-from shared.settings import IdentitySettings, TrustSettings, load_identity
+from shared.settings.identity import IdentitySettings, load_identity
+from shared.settings.trust import TrustSettings
+from shared.telemetry import telling
 from shared.telemetry.call import Call
 from shared.transport import Proxies, Transport, trust_anchors
 
@@ -75,12 +77,12 @@ class _TokenTransport(Transport):
             if isinstance(cause, MaxRetryError):
                 told.took(1 + _RETRIES)
             told.failed("timeout" if isinstance(error, requests.Timeout) else "unreachable")
-            told.tell()
+            telling.called(told)
             raise
         retries = getattr(response.raw, "retries", None)
         told.took(1 + (len(retries.history) if retries is not None else 0))
         told.answered(response.status_code, response.headers)
-        told.tell()
+        telling.called(told)
         return response
 
 

@@ -21,7 +21,9 @@ from shared.azure.identity import credential
 from shared.azure.transport import open_transport
 from shared.errors import Upstream
 from shared.http import VERSION
-from shared.settings import IdentitySettings, Settings, TrustSettings
+from shared.settings.identity import IdentitySettings
+from shared.settings.settings import Settings
+from shared.settings.trust import TrustSettings
 from shared.telemetry import telling
 
 # What the distribution takes from the environment alone. It would sample to five traces a second, and tell Microsoft

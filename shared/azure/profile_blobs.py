@@ -19,7 +19,8 @@ from shared.azure.failures import storage_failures
 from shared.azure.transport import open_transport
 from shared.errors import StorageError, Upstream
 from shared.profile_files import ProfileFile, by_name, decode_profile, unusable
-from shared.settings import StorageSettings, TrustSettings
+from shared.settings.storage import StorageSettings
+from shared.settings.trust import TrustSettings
 from shared.telemetry.threads import Threads
 
 LARGEST = 1_000_000  # bytes; a profile has some hundred

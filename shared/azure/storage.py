@@ -20,7 +20,8 @@ from shared.azure.failures import storage_failures
 from shared.azure.table import Table
 from shared.azure.transport import open_transport
 from shared.errors import StorageError, Upstream
-from shared.settings import StorageSettings, TrustSettings
+from shared.settings.storage import StorageSettings
+from shared.settings.trust import TrustSettings
 
 TABLES = ("runs", "remaps", "inputs", "events", "locks", "idempotency", "refusals")
 WORK_QUEUE = "realign-work"

@@ -14,7 +14,8 @@ from azure.core.exceptions import AzureError
 from azure.core.pipeline.transport import HttpRequest, RequestsTransport
 
 from shared.azure.failures import network_kind
-from shared.settings import TrustSettings
+from shared.settings.trust import TrustSettings
+from shared.telemetry import telling
 from shared.telemetry.call import Call
 from shared.transport import CONNECT_TIMEOUT, Proxies, Transport, trust_anchors
 
@@ -47,12 +48,12 @@ class BoundedTransport(RequestsTransport):  # type: ignore[misc]  # exported laz
         except AzureError as error:
             self._attempts[request] = attempt
             told.failed(network_kind(error))
-            told.tell()
+            telling.called(told)
             raise
         if response.status_code != CHALLENGE:
             self._attempts[request] = attempt
         told.answered(response.status_code, response.headers)
-        told.tell()
+        telling.called(told)
         return response
 
     def sleep(self, duration: float) -> None:

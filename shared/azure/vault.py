@@ -17,7 +17,7 @@ from azure.keyvault.secrets import SecretClient
 from shared.azure.failures import network_kind
 from shared.azure.transport import open_transport
 from shared.errors import Upstream, VaultError
-from shared.settings import TrustSettings
+from shared.settings.trust import TrustSettings
 
 _NAME = re.compile(r"[0-9a-zA-Z-]{1,127}")
 _LONGEST_REASON = 300

@@ -27,6 +27,7 @@ from shared.relay.handshake import LARGEST_MESSAGE, PREAMBLE_SECONDS, opened
 from shared.relay.hybrid_connection import HybridConnection
 from shared.relay.refusal import Observed, TokenRefused, no_way, not_accepted
 from shared.relay.token import Bearer, RelayToken
+from shared.telemetry import telling
 from shared.telemetry.call import Call
 
 CHUNK = 65_536
@@ -94,11 +95,11 @@ class Tunnels:
             tunnel = self._open(way, token, seconds)
         except HopFailed as failure:
             told.failed(failure.kind)
-            told.tell()
+            telling.called(told)
             raise
         told.answered(SWITCHED, {})
         told.transaction = tunnel.tracking
-        told.tell()
+        telling.called(told)
         return tunnel
 
     def _open(self, way: Way, token: Bearer, seconds: float) -> Tunnel:

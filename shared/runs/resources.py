@@ -38,7 +38,7 @@ from shared.relay.token import RelayToken
 from shared.runs.clients.site_memory import SiteMemory
 from shared.runs.reading.gathered import Settling
 from shared.runs.reading.listings import Listings
-from shared.settings import load
+from shared.settings.settings import load
 from shared.transport import trust_anchors
 
 if TYPE_CHECKING:

@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from shared.telemetry import telling
-
 HTTPS = 443
 # What the other side's support asks for. An answer may hold anything, so only a UUID counts.
 _TRANSACTION_HEADERS = ("Citrix-TransactionId", "NTNX-Request-Id", "x-ms-client-request-id", "x-ms-request-id")
@@ -61,10 +59,6 @@ class Call:
     def failed(self, kind: str) -> None:
         """No whole answer came."""
         self.failure = kind
-
-    def tell(self) -> None:
-        self.ended = time.time_ns()
-        telling.called(self)
 
 
 def _transaction(headers: Mapping[str, str]) -> str:

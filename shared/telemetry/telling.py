@@ -5,6 +5,7 @@ Where nothing was started every function here returns at once, and OpenTelemetry
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -51,7 +52,8 @@ def step(name: str, waited: float | None) -> Iterator[None]:
 
 
 def called(call: Call) -> None:
-    """An attempt at an outside call has ended."""
+    """An attempt at an outside call has ended, just now."""
+    call.ended = time.time_ns()
     if _recorder is not None:
         _recorder.called(call)
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from shared.settings import load
+from shared.settings.settings import load
 from tests.infra.bicep import deploy
 from tests.infra.deployments import MAIN, ROOT, SIGN_IN, WAYS, deployed, parameters
 

@@ -21,7 +21,8 @@ from shared.azure.work_queue import WorkStep
 from shared.errors import StorageError, VaultError
 from shared.model.run import RunId
 from shared.runs.resources import Resources
-from shared.settings import StorageSettings, TrustSettings
+from shared.settings.storage import StorageSettings
+from shared.settings.trust import TrustSettings
 from tests.integration.tunnel import Tunnel
 
 SCOPE = "https://vault.azure.net/.default"

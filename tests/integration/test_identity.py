@@ -25,7 +25,9 @@ from shared.azure.storage import Storage
 from shared.azure.work_queue import WorkQueue, WorkStep
 from shared.errors import SettingsInvalid, StorageError
 from shared.model.run import RunId
-from shared.settings import IdentitySettings, TrustSettings, load_storage, load_trust
+from shared.settings.identity import IdentitySettings
+from shared.settings.storage import load_storage
+from shared.settings.trust import TrustSettings, load_trust
 from tests.telemetry import by, kept_telemetry
 
 STORAGE_SCOPE = "https://storage.azure.com/.default"

@@ -17,7 +17,7 @@ from shared.runs.deciding.review import reject
 from shared.runs.deciding.review_request import ReviewRequest
 from shared.runs.notifying.notify import MOST_ATTEMPTS
 from shared.runs.work import give_up
-from shared.settings import NotifySettings
+from shared.settings.settings import NotifySettings
 from tests.integration.workplace import ADA, Message, Workplace, workplace
 
 NOTIFY = {"credential": SECRET}

@@ -13,7 +13,7 @@ from azure.storage.blob import ContainerClient
 from sandbox.azurite import Azurite
 from shared.azure.profile_blobs import BLOB_VERSION, LARGEST, ProfileBlobs
 from shared.errors import StorageError
-from shared.settings import StorageSettings
+from shared.settings.storage import StorageSettings
 from tests.integration.workplace import workplace
 from tests.unit.profiles import SMALLEST
 

@@ -13,7 +13,7 @@ from shared.azure.table import Table, Versioned
 from shared.errors import NotFound, StorageError
 from shared.model.run import Run, RunId, RunStatus
 from shared.runs.retention import Removed, remove_old
-from shared.settings import StorageSettings
+from shared.settings.storage import StorageSettings
 from tests.integration.workplace import OLIVE, W11, Workplace, workplace
 
 DAYS_90 = timedelta(days=90).total_seconds()

@@ -23,7 +23,7 @@ from shared.model.citrix import MachineId
 from shared.model.nutanix import VmUuid
 from shared.model.remap import Batch, DepartedVm, SendingStep, ZoneMove, ZoneMoveState
 from shared.model.run import Event, RunId
-from shared.settings import StorageSettings
+from shared.settings.storage import StorageSettings
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 

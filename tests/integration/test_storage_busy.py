@@ -13,7 +13,7 @@ from shared.azure.transport import LONGEST_WAIT
 from shared.azure.work_queue import WorkQueue, WorkStep
 from shared.errors import StorageError
 from shared.model.run import RunId
-from shared.settings import StorageSettings
+from shared.settings.storage import StorageSettings
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from shared.azure.lock import Held, Lock, LockKind, Locks
 from shared.azure.storage import Storage
 from shared.errors import LockLost, StorageError
 from shared.model.run import RunId
-from shared.settings import StorageSettings
+from shared.settings.storage import StorageSettings
 
 A, B = RunId("run-a"), RunId("run-b")
 PROFILE, SITE = LockKind.PROFILE, LockKind.SITE

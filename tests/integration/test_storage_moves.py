@@ -20,7 +20,7 @@ from shared.model.finding import Confidence, Finding, FindingKind
 from shared.model.nutanix import PowerState, Vm, VmUuid
 from shared.model.remap import Remap
 from shared.model.run import RemapState, RunId
-from shared.settings import StorageSettings
+from shared.settings.storage import StorageSettings
 from tests.integration.test_storage_remaps import finding, held
 
 Read = Versioned[Remap]

@@ -18,7 +18,7 @@ from shared.model.citrix import Hosting, Machine, MachineId
 from shared.model.finding import Confidence, Evidence, Finding, FindingKind
 from shared.model.nutanix import VmUuid
 from shared.model.run import RemapState, RunId
-from shared.settings import StorageSettings
+from shared.settings.storage import StorageSettings
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from shared.azure.storage import Storage
 from shared.azure.table import Versioned
 from shared.errors import EditedElsewhere, IllegalMove, NotFound
 from shared.model.run import Limits, Mode, Run, RunId, RunStatus
-from shared.settings import StorageSettings
+from shared.settings.storage import StorageSettings
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 

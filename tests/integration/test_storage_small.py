@@ -23,7 +23,7 @@ from shared.azure.work_queue import WorkItem, WorkQueue, WorkStep
 from shared.errors import IdempotencyMismatch, StorageError
 from shared.model.citrix import MachineId
 from shared.model.run import Event, RunId
-from shared.settings import StorageSettings
+from shared.settings.storage import StorageSettings
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 A, B = RunId("run-a"), RunId("run-b")

@@ -21,7 +21,7 @@ from shared.model.run import RunStatus
 from shared.runs.health import check_health
 from shared.runs.watch import watch
 from shared.runs.work import do_work
-from shared.settings import load
+from shared.settings.settings import load
 from shared.telemetry import telling
 from shared.telemetry.subject import mark_log_lines
 from tests.integration.workplace import OLIVE, Workplace, workplace

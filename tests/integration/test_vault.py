@@ -21,7 +21,7 @@ from shared.azure.identity import credential_from
 from shared.azure.transport import LONGEST_WAIT
 from shared.azure.vault import Secret, Vault
 from shared.errors import VaultError
-from shared.settings import TrustSettings, load_trust
+from shared.settings.trust import TrustSettings, load_trust
 
 
 @pytest.fixture(scope="module")

@@ -111,7 +111,8 @@ def test_the_example_of_the_docs_is_a_profile_that_runs_today() -> None:
 
 def settings_in_code() -> set[str]:
     plain = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+")
-    read = literals(ROOT / "shared" / "settings.py") | literals(ROOT / "shared" / "transport.py")
+    modules = [*(ROOT / "shared" / "settings").glob("*.py"), ROOT / "shared" / "transport.py"]
+    read = set().union(*map(literals, modules))
     found = {text for text in read if plain.fullmatch(text)}
     for path in [ROOT / "host.json", ROOT / "function_app.py", *(ROOT / "functions").glob("*.py")]:
         found |= set(re.findall(r"%([A-Za-z_]+)%", path.read_text(encoding="utf-8")))

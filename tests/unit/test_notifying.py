@@ -23,7 +23,7 @@ from shared.runs.notifying.message import message, message_text
 from shared.runs.notifying.occasions import moment, occasion
 from shared.runs.notifying.signature import key_of, signed_headers
 from shared.runs.notifying.target import allowed, place_of
-from shared.settings import NotifySettings
+from shared.settings.settings import NotifySettings
 from tests.unit.profiles import SMALLEST
 
 AT = datetime(2026, 11, 22, 3, tzinfo=UTC)

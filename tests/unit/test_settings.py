@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from shared.errors import SettingsInvalid
-from shared.settings import load, load_identity, load_storage
+from shared.settings.identity import load_identity
+from shared.settings.settings import load
+from shared.settings.storage import load_storage
 
 STORED = {"AzureWebJobsStorage__accountName": "realignstore", "KEY_VAULT_URL": "https://realign.vault.azure.net/"}
 MANAGED = {"IDENTITY_ENDPOINT": "http://127.0.0.1:1/msi", "IDENTITY_HEADER": "header-secret"}

@@ -290,7 +290,7 @@ import function_app
 import shared.runs.work, shared.runs.watch, shared.http
 from shared.telemetry import telling
 from shared.telemetry.call import Call
-Call.to("prism", "GET", "https://prism.corp.example", 1).tell()
+telling.called(Call.to("prism", "GET", "https://prism.corp.example", 1))
 with telling.step("plan", 1.0):
     pass
 print(json.dumps([name for name in sys.modules if name.partition(".")[0] == "opentelemetry"]))

@@ -13,7 +13,7 @@ from shared.profile.parts import HOST, Part
 from shared.profile.webhook import Webhook
 from shared.runs.notifying.signature import LONGEST, SHORTEST, key_of
 from shared.runs.resources import Resources
-from shared.settings import NotifySettings
+from shared.settings.settings import NotifySettings
 from shared.validation import explain
 
 SETTING = "REALIGN_NOTIFY_HOSTS"
