@@ -8,7 +8,8 @@ from shared.errors import NotFound, RealignError
 from shared.model.run import RunId, RunStatus
 from shared.profile.profile import Profile
 from shared.runs.access import SCHEDULE
-from shared.runs.probing.machine import check_clock
+from shared.runs.probing.check import Walk
+from shared.runs.probing.machine import ask_disk, check_clock
 from shared.runs.request import RunRequest
 from shared.runs.resources import Resources
 from shared.runs.start import start_run
@@ -25,9 +26,11 @@ def start_scheduled(resources: Resources) -> tuple[RunId, ...]:
     A profile whose last scheduled run still waits or plans is left out: a late timer must not pile up work. So is one
     whose schedule is on hold.
 
-    Raises ``RealignError`` where this machine's clock is wrong, and at the end with a sentence for each profile that
-    was not started: the platform then counts a failure, and a schedule that went by in silence would be found too late.
+    Raises ``RealignError`` where this machine's clock is wrong or its disk is full, and at the end with a sentence for
+    each profile that was not started: the platform then counts a failure, and a schedule that went by in silence would
+    be found too late.
     """
+    ask_disk(Walk())
     check_clock(resources.now(), resources.try_storage())
     waiting = _profiles_waiting(resources)
     started, failures = [], []

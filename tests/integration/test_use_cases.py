@@ -339,6 +339,14 @@ def test_a_schedule_that_cannot_start_a_profile_fails_with_why(sandbox: Sandbox,
             start_scheduled(resources)
 
 
+def test_a_schedule_starts_nothing_while_the_disk_is_full(
+    resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.runs.probing.machine.LEAST_FREE", 10**18)
+    with pytest.raises(RealignError, match="The disk that holds temporary files has .* MB left"):
+        start_scheduled(resources)
+
+
 def test_a_schedule_starts_nothing_while_the_clock_is_five_minutes_off(sandbox: Sandbox, resources: Resources) -> None:
     changed_profile(sandbox, "askew", schedule=True)
     now = resources.now
