@@ -1,6 +1,6 @@
 # Every target sets up what is missing; nothing but Python 3.11 to 3.13 is assumed.
 PYTHON ?= python3
-WORKERS ?= 5
+WORKERS ?= 4
 MACHINES ?= 300
 LATENCY_MS ?= 20
 BIN := .venv/bin
