@@ -48,7 +48,7 @@ class Review:
             reduced_motion="reduce",
         )
         self._contexts.append(context)
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(60_000)
         if user is not None:
             context.add_cookies([{"name": _COOKIE, "value": user, "url": self.url}])
         page = context.new_page()

@@ -23,7 +23,7 @@ from tests.unit.planning.builders import at, connection, connection_name, uid
 from tests.unit.planning.estates import ENDPOINTS, LABELS, Estate, crowds, estates
 
 quick = settings(
-    max_examples=60,
+    max_examples=120,
     deadline=None,
     derandomize=True,
     database=None,

@@ -44,7 +44,7 @@ from tests.unit.planning.estates import LABELS, Estate, ends_of, estates
 
 # Derandomised: a failure in a pull request is that pull request's, and the same on every machine.
 quick = settings(
-    max_examples=60,
+    max_examples=120,
     deadline=None,
     derandomize=True,
     database=None,
