@@ -169,7 +169,7 @@ def _sharing(verdicts: Mapping[MachineId, Verdict], machines: Mapping[MachineId,
     found: dict[MachineId, Verdict] = {}
     for uuid, movers in onto.items():
         if len(movers) > 1:
-            everyone = named([machines[mover] for mover in movers])
+            everyone = named(sorted((machines[mover] for mover in movers), key=lambda each: (each.name, each.id)))
             text = (
                 f"Several machines would be put on the VM {uuid}: {everyone}. "
                 "Start a new run, and approve only one of them."

@@ -92,6 +92,16 @@ def remaps(made: Plan) -> list[Finding]:
     return [finding for finding in made.findings if finding.kind == "remap"]
 
 
+def standing_at_the_target(estate: Estate) -> tuple[ClusterReading, set[str]]:
+    """The target's reading, and its Nutanix clusters but for those that it reports as unavailable.
+
+    A Central goes on listing the VMs of those: they count as gone.
+    """
+    name, _, part = str(estate.target).partition("/")
+    (reading,) = (reading for reading in estate.readings if reading.name == name)
+    return reading, {each.uuid for each in reading.registered if each.available and part in ("", each.name)}
+
+
 def outcome(made: Plan) -> dict[str, tuple[object, ...]]:
     return {found.machine.id: (found.kind, found.reason, found.confidence, found.after) for found in made.findings}
 
@@ -299,9 +309,7 @@ def test_nothing_is_concluded_about_a_machine_whose_only_cluster_died(estate: Es
 @quick
 @given(estates(targeted=True))
 def test_a_remap_of_a_dr_run_leads_to_the_target(estate: Estate) -> None:
-    name, _, part = str(estate.target).partition("/")
-    (reading,) = (reading for reading in estate.readings if reading.name == name)
-    inside = {cluster.uuid for cluster in reading.registered if part in ("", cluster.name)}
+    reading, inside = standing_at_the_target(estate)
     for finding in remaps(estate.plan()):
         assert finding.after is not None
         assert finding.after.connection == reading.hosting_connection
@@ -418,9 +426,7 @@ def rivals_of(finding: Finding, estate: Estate) -> set[VmUuid]:
     """The UUIDs of the candidates that the chosen one was chosen from: with a target, those that the target sees."""
     if estate.target is None:
         return {one.uuid for one in finding.candidates}
-    name, _, part = estate.target.partition("/")
-    (reading,) = (reading for reading in estate.readings if reading.name == name)
-    inside = {cluster.uuid for cluster in reading.registered if part in ("", cluster.name)}
+    reading, inside = standing_at_the_target(estate)
     seen = {(one.uuid, one.cluster_uuid) for one in reading.vms if one.cluster_uuid in inside}
     return {one.uuid for one in finding.candidates if (one.uuid, one.cluster_uuid) in seen}
 

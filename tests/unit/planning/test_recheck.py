@@ -304,6 +304,7 @@ class TestSeveral:
         found = check(both, records, [element("paris", vm("new", "gold"))])
         assert actions(found) == {"W11-001": "failed", "W11-002": "failed"}
         assert "CORP\\W11-001, CORP\\W11-002. Start a new run" in found["W11-001"].sentence
+        assert check(both[::-1], records, [element("paris", vm("new", "gold"))]) == found
 
     def test_a_holder_under_another_connection_counts(self) -> None:
         other = machine("W11-002", at="outside", holds="new")
