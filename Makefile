@@ -4,6 +4,8 @@ WORKERS ?= 4
 MACHINES ?= 300
 LATENCY_MS ?= 20
 BIN := .venv/bin
+# the tests start hundreds of processes that import the same modules: these are compiled once
+unexport PYTHONDONTWRITEBYTECODE
 READY := .venv/.ready
 AZURITE := sandbox/azurite/node_modules/.ready
 HYCO := tests/relay_listener/node_modules/.ready
