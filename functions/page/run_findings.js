@@ -26,6 +26,7 @@ export class RunFindings {
   #connections = new Map();
   #timer = 0;
   #placed = false;
+  #ready = false;
   #head = el("div", { class: "run-head" });
   #charts = el("div", { class: "charts" });
   #bar;
@@ -60,7 +61,7 @@ export class RunFindings {
       this.#below,
       this.#chosen,
     );
-    this.#store.addEventListener("change", () => this.#drawRows(), { signal });
+    this.#store.addEventListener("change", () => this.#came(), { signal });
     addEventListener("scroll", () => this.#placed && (this.#store.place = scrollY), { passive: true, signal });
   }
 
@@ -70,7 +71,7 @@ export class RunFindings {
     this.#changed = changed;
     title(`${run.profile} ${spoken(run.status)}`);
     if (first) this.#askConnections();
-    replace(this.#head, runHead(run, "findings", this.#actions()));
+    this.#drawHead();
     this.#drawRows();
     this.#store.bring(run);
     if (first) {
@@ -82,6 +83,18 @@ export class RunFindings {
   same(run) {
     refreshAges(this.#head);
     this.#store.bring(run); // only where what is here is another, or did not come through
+  }
+
+  #came() {
+    if (!this.#run) return;
+    if (this.#ready !== this.#store.complete) this.#drawHead();
+    this.#drawRows();
+  }
+
+  // what is done to all of them is offered once all of them are here
+  #drawHead() {
+    this.#ready = this.#store.complete;
+    replace(this.#head, runHead(this.#run, "findings", this.#actions()));
   }
 
   // which cluster a hosting connection belongs to, as the profile says today
@@ -229,11 +242,10 @@ export class RunFindings {
 
   #actions() {
     const run = this.#run;
-    const ready = this.#store.complete;
     const button = (id, text, action, tone = null) =>
       el("button", { type: "button", id, class: tone, onclick: action }, text);
     return [
-      ready &&
+      this.#ready &&
         canApply(run) &&
         button(
           "apply",
@@ -241,7 +253,7 @@ export class RunFindings {
           () => decide.apply(run, this.#store, this.#changed),
           "primary",
         ),
-      ready && canRollBack(run) && button("rollback", "Roll back …", () => this.#decide(decide.rollBack, null)),
+      this.#ready && canRollBack(run) && button("rollback", "Roll back …", () => this.#decide(decide.rollBack, null)),
       canCancel(run) && button("cancel", "Cancel …", () => decide.cancel(run, this.#changed)),
     ];
   }

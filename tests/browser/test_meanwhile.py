@@ -104,6 +104,17 @@ def test_what_is_applied_is_what_the_question_showed(review: Review, run: Json) 
     assert (after["FIN-001"], after["FIN-002"]) == ("verified", "approved")
 
 
+def test_findings_that_come_last_bring_the_button_for_all_of_them(review: Review, run: Json) -> None:
+    review.api.approve(run, ids(review.app, run)["FIN-001"], apply=False)
+    page, held = review.page("/signed-out"), list[Route]()
+    page.route(re.compile(r"/remaps\b"), lambda route: held.append(route))
+    with page.expect_response("**/api/profiles/emea-vdi"):  # the last that a look at the run asks for
+        page.goto(review.address(f"/runs/{run['id']}"))
+    expect(page.get_by_role("button", name="Cancel …")).to_be_visible()
+    held.pop().continue_()
+    expect(page.get_by_role("button", name="Apply 1 approved …")).to_be_visible()
+
+
 def test_an_answer_that_is_older_than_an_action_does_not_undo_it(review: Review, run: Json) -> None:
     page = opened(review, f"/runs/{run['id']}")
     before, late = review.api.of(run["id"]), list[Route]()
