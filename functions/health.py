@@ -9,6 +9,7 @@ import azure.functions as func
 
 from functions.principal import caller_of
 from functions.respond import json_answer, respond
+from shared.telemetry.invocation import invoked
 
 if TYPE_CHECKING:
     from shared.runs.resources import Resources
@@ -24,8 +25,9 @@ def blueprint(resources: Callable[[], Resources]) -> func.Blueprint:
 
     @bp.function_name("health_ready")
     @bp.route(route="health/ready", auth_level=func.AuthLevel.ANONYMOUS)
-    def health_ready(req: func.HttpRequest) -> func.HttpResponse:
-        return respond(req, {"GET": lambda: _ready(req, resources())})
+    def health_ready(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+        with invoked(context):
+            return respond(req, {"GET": lambda: _ready(req, resources())})
 
     return bp
 

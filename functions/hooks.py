@@ -20,6 +20,7 @@ from functions.start import answer_started
 from shared.errors import InvalidRequest
 from shared.model.run import Run, RunId
 from shared.runs.access import FUNCTION_KEY
+from shared.telemetry.invocation import invoked
 
 if TYPE_CHECKING:
     from functions.contract import answers
@@ -32,8 +33,8 @@ def blueprint(resources: Callable[[], Resources]) -> func.Blueprint:
 
     @bp.function_name("hooks_runs")
     @bp.route(route="hooks/runs", auth_level=func.AuthLevel.FUNCTION)
-    async def hooks_runs(req: func.HttpRequest) -> func.HttpResponse:
-        with subject_of(req):
+    async def hooks_runs(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+        with invoked(context), subject_of(req):
             try:
                 handler = handler_for(req, {"POST": _post, "GET": _get})
                 return await handler(req, await asyncio.to_thread(resources))

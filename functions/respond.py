@@ -120,7 +120,9 @@ def problem(request: func.HttpRequest, error: RealignError, trace: str | None = 
         case MethodNotAllowed():
             headers["Allow"] = ", ".join(error.allowed)
     level = logging.ERROR if error.status >= 500 else logging.INFO
-    log.log(level, "answered %s %s trace=%s: %s", error.status, error.code, trace, error)
+    # the sentence of a refusal names who is refused, and nobody but they needs that
+    said = error.title if isinstance(error, NotAllowed) else error
+    log.log(level, "answered %s %s trace=%s: %s", error.status, error.code, trace, said)
     document = problem_shape(error, trace)
     return json_answer(document, status=error.status, headers=headers, mimetype="application/problem+json")
 

@@ -16,6 +16,7 @@ from functions.respond import failed, handler_for, json_answer, subject_of
 from functions.waiting import answer_at_work
 from shared.model.run import Run, RunId
 from shared.runs.access import Caller, Role
+from shared.telemetry.invocation import invoked
 
 if TYPE_CHECKING:
     from shared.runs.resources import Resources
@@ -37,43 +38,47 @@ def blueprint(resources: Callable[[], Resources]) -> func.Blueprint:
     # async: they may wait for the run as a start does
     @bp.function_name("runs_approve")
     @bp.route(route="runs/{id}/approve", auth_level=func.AuthLevel.ANONYMOUS)
-    async def runs_approve(req: func.HttpRequest) -> func.HttpResponse:
-        return await _answer(req, resources, _Action(Role.APPROVER, "approve remaps", _approve))
+    async def runs_approve(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+        return await _answer(req, context, resources, _Action(Role.APPROVER, "approve remaps", _approve))
 
     @bp.function_name("runs_reject")
     @bp.route(route="runs/{id}/reject", auth_level=func.AuthLevel.ANONYMOUS)
-    async def runs_reject(req: func.HttpRequest) -> func.HttpResponse:
-        return await _answer(req, resources, _Action(Role.APPROVER, "reject remaps", _reject))
+    async def runs_reject(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+        return await _answer(req, context, resources, _Action(Role.APPROVER, "reject remaps", _reject))
 
     @bp.function_name("runs_resolve")
     @bp.route(route="runs/{id}/resolve", auth_level=func.AuthLevel.ANONYMOUS)
-    async def runs_resolve(req: func.HttpRequest) -> func.HttpResponse:
-        return await _answer(req, resources, _Action(Role.APPROVER, "decide which VM is a machine's", _resolve))
+    async def runs_resolve(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+        return await _answer(
+            req, context, resources, _Action(Role.APPROVER, "decide which VM is a machine's", _resolve)
+        )
 
     @bp.function_name("runs_apply")
     @bp.route(route="runs/{id}/apply", auth_level=func.AuthLevel.ANONYMOUS)
-    async def runs_apply(req: func.HttpRequest) -> func.HttpResponse:
-        return await _answer(req, resources, _Action(Role.APPROVER, "apply remaps", _apply, order=True))
+    async def runs_apply(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+        return await _answer(req, context, resources, _Action(Role.APPROVER, "apply remaps", _apply, order=True))
 
     @bp.function_name("runs_rollback")
     @bp.route(route="runs/{id}/rollback", auth_level=func.AuthLevel.ANONYMOUS)
-    async def runs_rollback(req: func.HttpRequest) -> func.HttpResponse:
-        return await _answer(req, resources, _Action(Role.APPROVER, "roll back runs", _rollback, order=True))
+    async def runs_rollback(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+        return await _answer(req, context, resources, _Action(Role.APPROVER, "roll back runs", _rollback, order=True))
 
     @bp.function_name("runs_cancel")
     @bp.route(route="runs/{id}/cancel", auth_level=func.AuthLevel.ANONYMOUS)
-    async def runs_cancel(req: func.HttpRequest) -> func.HttpResponse:
-        return await _answer(req, resources, _Action(Role.OPERATOR, "cancel runs", _cancel, order=True))
+    async def runs_cancel(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+        return await _answer(req, context, resources, _Action(Role.OPERATOR, "cancel runs", _cancel, order=True))
 
     return bp
 
 
-async def _answer(req: func.HttpRequest, resources: Callable[[], Resources], action: _Action) -> func.HttpResponse:
+async def _answer(
+    req: func.HttpRequest, context: func.Context, resources: Callable[[], Resources], action: _Action
+) -> func.HttpResponse:
     """202 with where to look for an order and a run at work, or 200 when it rests in the time to wait; else 200."""
     from functions.shapes import run_shape
     from shared.azure.runs import ACTIVE
 
-    with subject_of(req):
+    with invoked(context), subject_of(req):
         try:
             handler_for(req, {"POST": None})
             opened = await asyncio.to_thread(resources)

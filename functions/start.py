@@ -15,6 +15,7 @@ from functions.respond import failed, handler_for, subject_of
 from functions.waiting import answer_at_work
 from shared.model.run import Run
 from shared.runs.access import Role
+from shared.telemetry.invocation import invoked
 
 if TYPE_CHECKING:
     from functions.contract import answers
@@ -28,8 +29,8 @@ def blueprint(resources: Callable[[], Resources]) -> func.Blueprint:
     # async: it waits on the event loop and holds no worker thread; whatever blocks runs in a thread for that moment
     @bp.function_name("profiles_start_run")
     @bp.route(route="profiles/{name}/runs", auth_level=func.AuthLevel.ANONYMOUS)
-    async def profiles_start_run(req: func.HttpRequest) -> func.HttpResponse:
-        with subject_of(req):
+    async def profiles_start_run(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+        with invoked(context), subject_of(req):
             try:
                 handler_for(req, {"POST": None})
                 opened = await asyncio.to_thread(resources)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import azure.functions as func
 
+from shared.telemetry.invocation import invoked
+
 if TYPE_CHECKING:
     from shared.runs.resources import Resources
 
@@ -16,30 +18,34 @@ def blueprint(resources: Callable[[], Resources]) -> func.Blueprint:
 
     @bp.function_name("reconcile")
     @bp.timer_trigger(arg_name="timer", schedule="%REALIGN_SCHEDULE%", run_on_startup=False, use_monitor=True)
-    def reconcile(timer: func.TimerRequest) -> None:
+    def reconcile(timer: func.TimerRequest, context: func.Context) -> None:
         from shared.runs.schedule import start_scheduled
 
-        start_scheduled(resources())
+        with invoked(context):
+            start_scheduled(resources())
 
     @bp.function_name("sweep")
     @bp.timer_trigger(arg_name="timer", schedule="*/30 * * * * *", run_on_startup=False, use_monitor=False)
-    def sweep(timer: func.TimerRequest) -> None:
+    def sweep(timer: func.TimerRequest, context: func.Context) -> None:
         from shared.runs.sweep import sweep as queue_again
 
-        queue_again(resources())
+        with invoked(context):
+            queue_again(resources())
 
     @bp.function_name("retention")
     @bp.timer_trigger(arg_name="timer", schedule="0 40 3 * * *", run_on_startup=False, use_monitor=True)
-    def retention(timer: func.TimerRequest) -> None:
+    def retention(timer: func.TimerRequest, context: func.Context) -> None:
         from shared.runs.retention import remove_old
 
-        remove_old(resources())
+        with invoked(context):
+            remove_old(resources())
 
     @bp.function_name("watch")
     @bp.timer_trigger(arg_name="timer", schedule="15 */5 * * * *", run_on_startup=False, use_monitor=False)
-    def watch(timer: func.TimerRequest) -> None:
+    def watch(timer: func.TimerRequest, context: func.Context) -> None:
         from shared.runs.watch import watch as look
 
-        look(resources())
+        with invoked(context):
+            look(resources())
 
     return bp

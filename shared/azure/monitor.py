@@ -19,7 +19,7 @@ from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
 
 from shared.azure.identity import credential
 from shared.azure.transport import open_transport
-from shared.errors import Upstream
+from shared.errors import RealignError
 from shared.http import VERSION
 from shared.settings.identity import IdentitySettings
 from shared.settings.settings import Settings
@@ -27,10 +27,13 @@ from shared.settings.trust import TrustSettings
 from shared.telemetry import telling
 
 # What the distribution takes from the environment alone. It would sample to five traces a second, and tell Microsoft
-# about itself at addresses that a closed network does not let through.
+# about itself at addresses that a closed network does not let through. Spans of the Azure SDK would have the keys of
+# rows in their URLs. Away from App Service it would ask the address of a virtual machine's metadata who it is.
 SWITCHES: Mapping[str, str] = {
     "OTEL_TRACES_SAMPLER": "always_on",
     "OTEL_LOGS_EXPORTER": "none",
+    "AZURE_TRACING_ENABLED": "false",
+    "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "azure_app_service",
     "APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL": "true",
     "APPLICATIONINSIGHTS_SDKSTATS_DISABLED": "true",
     "APPLICATIONINSIGHTS_CONTROLPLANE_DISABLED": "true",
@@ -51,20 +54,22 @@ def export(settings: Settings, environ: MutableMapping[str, str]) -> None:
     wanted = settings.telemetry
     if telling.started() or wanted.connection_string is None:
         return
-    if wanted.by_worker:
+    if not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         log.error(
             "telemetry is set up by the Functions worker, so its sampling and its own spans count, with whole URLs. "
-            "Remove PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY."
+            "Remove PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY and PYTHON_ENABLE_OPENTELEMETRY."
         )
     else:
         environ.update(SWITCHES)
         try:
             _configure(wanted.connection_string, settings.identity if wanted.as_identity else None, settings.trust)
-        except (ValueError, Upstream) as error:  # not chained into the log: it may quote the connection string
+        except Exception as error:  # noqa: BLE001 - whatever a beta raises, runs go on without it
+            # a text that is not ours may quote the connection string
             log.error(
-                "telemetry is off, because it could not be set up (%s). Copy the connection string of Application "
-                "Insights into APPLICATIONINSIGHTS_CONNECTION_STRING again.",
-                type(error).__name__,
+                "telemetry is off, because it could not be set up: %s. Copy the connection string of Application "
+                "Insights into APPLICATIONINSIGHTS_CONNECTION_STRING again, and look for wrong values of settings "
+                "that begin with OTEL_.",
+                error if isinstance(error, RealignError) else type(error).__name__,
             )
             return
     telling.start(trace.get_tracer_provider(), metrics.get_meter_provider())

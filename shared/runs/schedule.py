@@ -58,7 +58,7 @@ def _start(resources: Resources, profile: Profile) -> RunId:
 def _on_hold(resources: Resources, name: str) -> bool:
     hold = resources.holds.get(name, resources.now())
     if hold is not None:
-        log.info("on hold profile=%s until=%s by=%s", name, hold.until.isoformat(), hold.by)
+        log.info("on hold profile=%s until=%s", name, hold.until.isoformat())
     return hold is not None
 
 

@@ -62,12 +62,11 @@ class NotifySettings:
 class TelemetrySettings:
     """``connection_string`` is Application Insights'; without it nothing is exported.
 
-    ``as_identity``: whoever sends has to sign in. ``by_worker``: the platform's worker has set up OpenTelemetry itself.
+    ``as_identity``: whoever sends has to sign in.
     """
 
     connection_string: str | None = field(default=None, repr=False)
     as_identity: bool = False
-    by_worker: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,5 +153,4 @@ def _telemetry(environ: Mapping[str, str]) -> TelemetrySettings:
     return TelemetrySettings(
         connection_string=value_of(environ, "APPLICATIONINSIGHTS_CONNECTION_STRING"),
         as_identity="authorization=aad" in way.replace(" ", "").split(";"),
-        by_worker=(value_of(environ, "PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY") or "").lower() in {"true", "1"},
     )

@@ -39,9 +39,8 @@ _HEX = re.compile(r"[0-9a-f]{16,32}")
 _FIRST_WORK = frozenset({RunStatus.QUEUED, RunStatus.PLANNING})
 _AT_WORK = _FIRST_WORK | {RunStatus.APPLYING, RunStatus.ROLLING_BACK}
 _WENT_WRONG = frozenset({RunStatus.FAILED, RunStatus.COMPLETED_WITH_ERRORS})
-# 404, 409 and 412 are how storage and the vault say "not there" and "somebody was faster"; a vault begins with a 401
-_OWN_AZURE = frozenset({"storage", "vault"})
-_TROUBLE = frozenset({403, 429})
+# how storage says "not there" and "somebody was faster", and how a vault begins
+_EVERY_DAY = {"storage": frozenset({404, 409, 412}), "vault": frozenset({401, 404})}
 
 
 class _Latest:
@@ -202,9 +201,9 @@ def _began(was: Run) -> datetime:
 
 
 def _is_failure(call: Call) -> bool:
-    if call.failure or call.status is None or call.status >= 500:
+    if call.failure or call.status is None:
         return True
-    return call.status in _TROUBLE if call.system in _OWN_AZURE else call.status >= 400
+    return call.status >= 400 and call.status not in _EVERY_DAY.get(call.system, ())
 
 
 def _mark_failed(span: Span, kind: str) -> None:

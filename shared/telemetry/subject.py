@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from shared.telemetry.invocation import name_invocation
+
 if TYPE_CHECKING:
     from shared.model.run import Run
 
@@ -71,7 +73,8 @@ def mark_log_lines() -> None:
     """Let every log record of this process name run and profile, where its context has them and its text does not.
 
     They stand at the end of the text and as the attributes ``realign_run`` and ``realign_profile``. A factory and not
-    a filter: filters of a logger do not see the records of those below it, and handlers belong to the platform.
+    a filter: filters of a logger do not see the records of those below it, and handlers belong to the platform. Each
+    record is made in the thread that logs it, so the platform is told there whose it is.
     """
     make = logging.getLogRecordFactory()
     if getattr(make, "marks", False):
@@ -85,6 +88,7 @@ def mark_log_lines() -> None:
 
 
 def _marked(record: logging.LogRecord) -> logging.LogRecord:
+    name_invocation()
     subject = _subject.get()
     if subject is None:
         return record

@@ -73,6 +73,7 @@ def story(serve: Serve) -> Iterator[Story]:
         app.queue().send_message("this cannot be decoded")
         app.queue("realign-work-poison").send_message(base64.b64encode(b'{"run": 7}').decode())
         eventually(lambda: told(app, "realign.dependency.ready") and told(app, "realign.poison"))
+        secrets["a signature for the webhook"] = app.sandbox.webhook.told[0].headers["webhook-signature"]
         yield Story(app, runs, secrets)
 
 
@@ -202,6 +203,8 @@ def test_what_telemetry_exports_is_spans_and_metrics_and_no_line_of_the_log(stor
     """The host sends the log; exported by the app as well, every line would be there twice."""
     kinds = {envelope["data"]["baseType"] for envelope in story.app.sandbox.ingestion.envelopes}
     assert kinds == {"RemoteDependencyData", "MetricData"}
+    metrics = {data["metrics"][0]["name"] for data in story.app.sandbox.ingestion.of_kind("MetricData")}
+    assert {name.partition(".")[0] for name in metrics} == {"realign"}
     assert story.app.sandbox.ingestion.refused == 0
 
 

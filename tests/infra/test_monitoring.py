@@ -68,8 +68,8 @@ def test_the_alerts_are_those_that_somebody_should_get_up_for() -> None:
 
 def test_limits_in_hours_become_seconds_of_the_query() -> None:
     queries = {rule.name: rule.properties["criteria"]["allOf"][0]["query"] for rule in deployed("relay").of(RULE)}
-    assert "Max > 24 * 3600" in queries["realign-review-waiting"]
-    assert "Max > 26 * 3600" in queries["realign-schedule-late"]
+    assert "Sum / ItemCount > 24 * 3600" in queries["realign-review-waiting"]
+    assert "Sum / ItemCount > 26 * 3600" in queries["realign-schedule-late"]
 
 
 def test_silence_speaks_when_nothing_comes_in() -> None:

@@ -19,6 +19,7 @@ from shared.runs.notifying.notify import MOST_ATTEMPTS
 from shared.runs.work import give_up
 from shared.settings.settings import NotifySettings
 from tests.integration.workplace import ADA, Message, Workplace, workplace
+from tests.telemetry import kept_telemetry
 
 NOTIFY = {"credential": SECRET}
 
@@ -151,7 +152,9 @@ def test_a_receiver_that_is_down_is_tried_again_with_the_same_words_until_it_hea
 def test_after_six_attempts_it_is_given_up(place: Workplace, hook: WebhookReceiver) -> None:
     hook.down = True
     run_id = waiting(place)
-    place.work(WorkStep.NOTIFY)
+    with kept_telemetry() as kept:
+        place.work(WorkStep.NOTIFY)
+        assert [dict(span.attributes or {})["attempt"] for span in kept.spans("webhook")] == [1, 2, 3, 4, 5, 6]
     assert place.sandbox.calls.count("webhook") == MOST_ATTEMPTS == 6
     assert place.queue.delays(run_id, WorkStep.NOTIFY) == [1, 10, 60, 300, 900, 3_600]
     assert len(failures(place, run_id)) == 6

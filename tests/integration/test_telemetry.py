@@ -32,6 +32,7 @@ OF_A_CALL = {
     "run.id", "profile", "mode", "trigger", "system", "http.request.method", "server.address", "server.port",
     "url.scheme", "attempt", "http.response.status_code", "transaction.id", "failure",
 }  # fmt: skip
+UUID = "2f16a414-edba-4406-b41d-05e19c216501"
 OF_A_STEP = {"run.id", "profile", "mode", "trigger", "step", "status", "failure"}
 OF_A_RUN = {"run.id", "profile", "mode", "trigger", "status", "machines", "remaps", "failure"}
 
@@ -268,59 +269,88 @@ def test_without_telemetry_a_look_asks_nobody(place: Workplace) -> None:
 # the set-up
 
 SET_UP = """
-import os, json, sys, logging
+import json, logging, os, sys, threading
 logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+hosts = set()
+def heard(event, arguments):
+    if event == "socket.connect":
+        hosts.add(arguments[1][0])
+    elif event == "socket.getaddrinfo":
+        hosts.add(arguments[0])
+sys.addaudithook(heard)
+{before}
 import function_app
 function_app._resources()
 from shared.telemetry import telling
+from shared.telemetry.call import Call
+from shared.telemetry.subject import working_on
+with working_on("r1", "emea-vdi"), telling.step("plan", 1.0):
+    for _ in range(3_000):
+        telling.called(Call.to("prism", "GET", "https://prism.corp.example", 1))
+from azure.core.settings import settings
 from opentelemetry import trace
-import requests, urllib3
-print(json.dumps({
+sampler = getattr(trace.get_tracer_provider(), "sampler", None)
+print(json.dumps({{
     "started": telling.started(),
-    "sampler": trace.get_tracer_provider().sampler.get_description() if hasattr(trace.get_tracer_provider(), "sampler")
-    else None,
-    "wrapped": [str(each) for each in (requests.Session.send, urllib3.HTTPConnectionPool.urlopen)],
-}), flush=True)
+    "sampler": sampler and sampler.get_description(),
+    "azure": settings.tracing_enabled(),
+    "hosts": sorted(hosts),
+    "instrumented": [name for name in sys.modules if name == "opentelemetry.instrumentation.instrumentor"],
+    "threads": sorted(each.name for each in threading.enumerate()),
+}}), flush=True)
 os._exit(0)  # the exporter would wait for its end
+"""
+NOWHERE = "westeurope.in.applicationinsights.azure.com.invalid"  # its beginning is a region to the exporter
+AS_THE_WORKER = """
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider, sampling
+trace.set_tracer_provider(TracerProvider(sampling.ALWAYS_OFF))
+"""
+
+FULL_DISK = """
+import tempfile
+def full():
+    raise FileNotFoundError("marker: no usable temporary directory")
+tempfile.gettempdir = full
 """
 
 
-def set_up(environ: dict[str, str]) -> tuple[dict[str, Any], str]:
+def set_up(environ: dict[str, str], before: str = "") -> tuple[dict[str, Any], str]:
+    code = SET_UP.format(before=before)
     done = subprocess.run(
-        [sys.executable, "-c", SET_UP], cwd=ROOT, env=environ, capture_output=True, text=True, timeout=120, check=True
+        [sys.executable, "-c", code], cwd=ROOT, env=environ, capture_output=True, text=True, timeout=120, check=True
     )
     *said, last = done.stdout.strip().splitlines()
     return json.loads(last), "\n".join(said) + done.stderr
 
 
-def test_the_set_up_samples_nothing_away_and_instruments_no_library(place: Workplace) -> None:
-    """Whatever the app settings say of sampling."""
-    sandbox = place.sandbox
-    settings = {**sandbox.environ, **sandbox.ingestion.settings(), "OTEL_TRACES_SAMPLER": "always_off"}
-    made, _ = set_up(settings)
-    assert made["started"]
-    assert (
-        made["sampler"] == "ParentBased"
-        or made["sampler"].endswith("AlwaysOnSampler")
-        or made["sampler"] == ("StaticSampler")
-    )
-    assert all("instrument" not in each for each in made["wrapped"])
+def test_the_set_up_samples_nothing_away_instruments_no_library_and_waits_for_nobody(place: Workplace) -> None:
+    """Whatever the app settings say of that. More is told than the exporter can hold, and at its address is nobody."""
+    switched = {"OTEL_TRACES_SAMPLER": "always_off", "AZURE_TRACING_ENABLED": "true"}
+    nobody = f"InstrumentationKey={UUID};IngestionEndpoint=https://{NOWHERE}/"
+    made, _ = set_up({**place.sandbox.environ, **switched, "APPLICATIONINSIGHTS_CONNECTION_STRING": nobody})
+    assert (made["started"], made["sampler"], made["azure"]) == (True, "AlwaysOnSampler", False)
+    assert made["instrumented"] == []
+    assert set(made["hosts"]) <= {NOWHERE}
+    assert made["threads"] == [
+        "AzureMonitorMetricExporter Storage", "AzureMonitorTraceExporter Storage", "MainThread",
+        "OtelBatchSpanRecordProcessor", "OtelPeriodicExportingMetricReader",
+    ], "no statistics for Microsoft, no remote switches, no live metrics"  # fmt: skip
 
 
-@pytest.mark.parametrize("text", ["marker-no-connection-string", "InstrumentationKey=marker-no-uuid"])
-def test_a_connection_string_that_is_none_is_told_and_stops_nothing(place: Workplace, text: str) -> None:
-    made, said = set_up({**place.sandbox.environ, "APPLICATIONINSIGHTS_CONNECTION_STRING": text})
+@pytest.mark.parametrize(
+    ("key", "before"),
+    [pytest.param("marker-no-uuid", "", id="no-connection-string"), pytest.param(UUID, FULL_DISK, id="a-full-disk")],
+)
+def test_a_set_up_that_fails_is_told_and_stops_nothing(place: Workplace, key: str, before: str) -> None:
+    wrong = {"APPLICATIONINSIGHTS_CONNECTION_STRING": f"InstrumentationKey={key}"}
+    made, said = set_up({**place.sandbox.environ, **wrong}, before)
     assert not made["started"]
     assert "telemetry is off" in said
     assert "marker" not in said
 
 
 def test_where_the_worker_has_set_up_telemetry_the_app_says_so_and_uses_it(place: Workplace) -> None:
-    sandbox = place.sandbox
-    settings = {
-        **sandbox.environ, **sandbox.ingestion.settings(), "PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY": "true"
-    }  # fmt: skip
-    made, said = set_up(settings)
-    assert made["started"]
-    assert made["sampler"] is None, "the app has set up none beside the worker's, which is not there in a test"
+    made, said = set_up({**place.sandbox.environ, **place.sandbox.ingestion.settings()}, AS_THE_WORKER)
+    assert (made["started"], made["sampler"]) == (True, "AlwaysOffSampler")
     assert "Remove PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY" in said

@@ -121,6 +121,14 @@ def test_a_malformed_traceparent_gets_a_new_trace_id(header: str) -> None:
     assert first[1]["traceId"] != second[1]["traceId"]
 
 
+def test_whom_a_refusal_names_is_told_to_them_and_not_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        _, document = answer(errors.NotAllowed("olive@corp.example may not approve remaps."))
+    assert document["detail"].startswith("olive@corp.example")
+    assert f"403 not-allowed trace={document['traceId']}" in caplog.text
+    assert "olive" not in caplog.text
+
+
 def test_a_fault_of_ours_is_logged_as_an_error_and_the_callers_fault_is_not(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         answer(errors.SettingsInvalid(("Set A.",)))

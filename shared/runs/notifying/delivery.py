@@ -58,17 +58,18 @@ def deliver(
     ca_name: str,
     environ: Mapping[str, str],
     patience: float,
+    attempt: int = 1,
 ) -> int:
     """POST ``body`` as it is, once, and give the status of a 2xx; what else the answer says is not read.
 
-    ``ca``, ``ca_name`` and ``environ`` as for ``open_session``; ``patience`` is in seconds, connecting included. Raises
-    ``CallFailed`` for everything but a 2xx in that time, and ``Upstream`` for a ``ca`` that cannot be read. Redirects
-    are not followed.
+    ``ca``, ``ca_name`` and ``environ`` as for ``open_session``; ``patience`` is in seconds, connecting included;
+    ``attempt`` is for telemetry. Raises ``CallFailed`` for everything but a 2xx in that time, and ``Upstream`` for a
+    ``ca`` that cannot be read. Redirects are not followed.
     """
     session = open_session(
         ca=ca, environ=environ, ca_name=ca_name, read_timeout=patience, kind=CuttableTransport, system="webhook"
     )
-    told = attempt_told(session, "POST", url, attempt=1)
+    told = attempt_told(session, "POST", url, attempt)
     with session, told as call, _cut_after(patience, session.get_adapter(url), system):
         try:
             with session.post(url, data=body, headers=dict(headers), allow_redirects=False, stream=True) as response:

@@ -101,6 +101,7 @@ def _send(resources: Resources, run: Run, notice: Notice, target: Target) -> Non
         ca_name="notify.ca",
         environ=resources.environ,
         patience=PATIENCE,
+        attempt=notice.attempts,
     )
 
 
