@@ -1,0 +1,58 @@
+"""Asks a query of ``infra/queries`` of rows: as much of Kusto's language as the alerts use, and nothing else.
+
+An expression of a ``where`` or ``extend`` is read as Python, which has the same signs for what stands there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+Row = dict[str, Any]
+_AGGREGATES: dict[str, Callable[[list[Any]], Any]] = {"sum": sum, "max": max, "count": len}
+
+
+def asked(query: str, rows: list[Row]) -> list[Row]:
+    """What is left. ``Properties`` of a row is a mapping. Raises ``ValueError`` at what it does not know."""
+    lines = [line for line in query.splitlines() if not line.startswith("//")]
+    if lines[0] != "AppMetrics":
+        raise ValueError(f"another table: {lines[0]}")
+    for line in lines[1:]:
+        operator, _, rest = line.removeprefix("| ").partition(" ")
+        if operator == "where":
+            rows = [row for row in rows if _value(rest, row)]
+        elif operator == "extend":
+            made = re.findall(r"(\w+) = ([^,]+)", rest)
+            rows = [row | {name: _value(expression, row) for name, expression in made} for row in rows]
+        elif operator == "summarize":
+            rows = _summarized(rest, rows)
+        else:
+            raise ValueError(f"the operator {operator} is not known here")
+    return rows
+
+
+def _value(expression: str, row: Row) -> Any:
+    names = {**row, "Properties": SimpleNamespace(**row.get("Properties", {})), "tostring": str}
+    return eval(expression, {"__builtins__": {}}, names)  # noqa: S307 - our own query
+
+
+def _summarized(rest: str, rows: list[Row]) -> list[Row]:
+    aggregates, _, keys = rest.partition(" by ")
+    by = [key for key in keys.split(", ") if key]
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[key] for key in by), []).append(row)
+    found = []
+    for key, group in groups.items():
+        made = dict(zip(by, key, strict=True))
+        for name, function, columns in re.findall(r"(?:(\w+) = )?(\w+)\(([^)]*)\)", aggregates):
+            first, *others = columns.split(", ")
+            if function == "arg_max":
+                last = max(group, key=lambda row: row[first])
+                made |= {column: last[column] for column in (first, *others)}
+            else:
+                made[name] = _AGGREGATES[function]([row[first] if first else row for row in group])
+        found.append(made)
+    return found
