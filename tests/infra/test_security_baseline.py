@@ -180,3 +180,13 @@ def test_what_is_done_to_it_is_logged(way: str, type_: str) -> None:
     assert {each.properties["workspaceId"] for each in played.of("Microsoft.Insights/diagnosticSettings")} == {
         workspace
     }
+
+
+def test_the_site_sends_only_categories_that_a_function_app_has() -> None:
+    """A web app has others, and Azure refuses what it has not: the resource says so in eligibleLogCategories."""
+    played = deployed("relay")
+    site = played.one(SITE)
+    (setting,) = (each for each in played.of("Microsoft.Insights/diagnosticSettings") if each.scope == site.id)
+    assert {log["category"] for log in setting.properties["logs"]} == {
+        "AppServiceAuthenticationLogs", "AppServiceAuditLogs", "AppServiceIPSecAuditLogs"
+    }  # fmt: skip
