@@ -10,6 +10,7 @@ READY := .venv/.ready
 AZURITE := sandbox/azurite/node_modules/.ready
 HYCO := tests/relay_listener/node_modules/.ready
 AXE := tests/browser/axe/node_modules/.ready
+KUSTO := tests/infra/kusto/node_modules/.ready
 WORKER := tests/worker/.venv-3.13/.ready
 INFRA := tests/infra/.venv-checkov/.ready tests/infra/.venv-azure/.ready
 CLIENTS := tests/nutanix_clients/.venv-4.0/.ready tests/nutanix_clients/.venv-4.3/.ready
@@ -27,7 +28,7 @@ package: $(READY)
 	@$(BIN)/python infra/package.py $(ARGS)
 
 # all that the tests need; with -j several at a time
-setup: $(READY) $(AZURITE) $(HYCO) $(AXE) $(CLIENTS) $(WORKER) $(INFRA) browser
+setup: $(READY) $(AZURITE) $(HYCO) $(AXE) $(KUSTO) $(CLIENTS) $(WORKER) $(INFRA) browser
 
 test: setup
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
@@ -101,6 +102,11 @@ $(AXE): tests/browser/axe/package.json tests/browser/axe/package-lock.json $(REA
 	@$(BIN)/python -m sandbox.npm tests/browser/axe
 	@touch $@
 
+$(KUSTO): tests/infra/kusto/package.json tests/infra/kusto/package-lock.json $(READY)
+	@echo "Setting up Microsoft's parser of Kusto queries, for the tests (once)"
+	@$(BIN)/python -m sandbox.npm tests/infra/kusto
+	@touch $@
+
 tests/nutanix_clients/.venv-%/.ready: tests/nutanix_clients/requirements-%.txt $(READY)
 	@echo "Setting up Nutanix's own clients $*, for the tests (once)"
 	@$(PYTHON) -m venv $(@D)
@@ -118,4 +124,5 @@ $(WORKER): tests/worker/requirements-3.13.txt requirements.txt $(READY)
 
 clean:
 	rm -rf .venv .venv-audit sandbox/azurite/node_modules tests/relay_listener/node_modules tests/browser/axe/node_modules \
+	  tests/infra/kusto/node_modules \
 	  tests/nutanix_clients/.venv-* tests/worker/.venv-* tests/infra/.venv-* dist

@@ -1,17 +1,50 @@
-"""Asks a query of ``infra/queries`` of rows: as much of Kusto's language as the alerts use, and nothing else.
+"""Queries of ``infra/queries`` and the docs: what Microsoft's own parser says of them, and what they find among rows.
 
-An expression of a ``where`` or ``extend`` is read as Python, which has the same signs for what stands there.
+The parser runs nothing. What asks rows knows as much of Kusto's language as the alerts use, and nothing else: an
+expression of a ``where`` or ``extend`` is read as Python, which has the same signs for what stands there.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from sandbox.npm import ensure_installed, node
+
+_PARSER = Path(__file__).with_name("kusto")
+# The tables as Azure Monitor documents them, as far as anything here asks: the workspace's, and Application Insights'.
+TABLES = (
+    "AppMetrics (TimeGenerated: datetime, Name: string, ItemCount: int, Max: real, Min: real, Sum: real, "
+    "Properties: dynamic)",
+    "customMetrics (timestamp: datetime, name: string, value: real, valueCount: int, valueSum: real, valueMin: real, "
+    "valueMax: real, customDimensions: dynamic)",
+    "dependencies (timestamp: datetime, name: string, target: string, resultCode: string, duration: real, "
+    "success: string, operation_Id: string, customDimensions: dynamic)",
+    "traces (timestamp: datetime, message: string, operation_Id: string, customDimensions: dynamic)",
+)
+
 Row = dict[str, Any]
 _AGGREGATES: dict[str, Callable[[list[Any]], Any]] = {"sum": sum, "max": max, "count": len}
+
+
+def said_of(queries: Sequence[str]) -> list[dict[str, list[str]]]:
+    """The ``faults`` that Microsoft's parser finds in each, and the ``columns`` of what it would give."""
+    ensure_installed(_PARSER)
+    done = subprocess.run(
+        [node(), _PARSER / "said.cjs"],
+        input=json.dumps({"tables": TABLES, "queries": queries}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    found: list[dict[str, list[str]]] = json.loads(done.stdout)
+    return found
 
 
 def asked(query: str, rows: list[Row]) -> list[Row]:
