@@ -112,6 +112,11 @@ def test_an_alert_is_counted_in_its_window_and_told_to_people(rule) -> None:
     condition = rule.properties["criteria"]["allOf"][0]
     assert "{" not in condition["query"]
     assert condition["timeAggregation"] == "Count"
+    # the probe's five minutes three times: two samples are in it, however late they come
+    assert (rule.properties["evaluationFrequency"], rule.properties["windowSize"]) in {
+        ("PT5M", "PT15M"),
+        ("PT5M", "PT30M"),
+    }
     people = deployed("all-told").one("Microsoft.Insights/actionGroups")
     assert rule.properties["actions"] == {"actionGroups": [people.id]}
     assert [each["emailAddress"] for each in people.properties["emailReceivers"]] == ["ops@corp.example"]
@@ -195,3 +200,16 @@ def test_the_workbook_is_json_with_a_chart_for_each_query() -> None:
     charts = [item["content"] for item in workbook["items"] if item["type"] == 3]
     assert len(charts) == len([path for path in QUERIES if path.stem.startswith("workbook_")])
     assert all(chart["query"].startswith("AppMetrics") and chart["title"] for chart in charts)
+    workspace = deployed("relay").one("Microsoft.OperationalInsights/workspaces").id
+    assert all(chart["crossComponentResources"] == [workspace] for chart in charts)
+
+
+def test_the_health_check_of_the_platform_has_an_alert() -> None:
+    rule = deployed("relay").one("Microsoft.Insights/metricAlerts").properties
+    (condition,) = rule["criteria"]["allOf"]
+    assert rule["scopes"] == [deployed("relay").one("Microsoft.Web/sites").id]
+    assert (condition["metricName"], condition["operator"], condition["threshold"]) == (
+        "HealthCheckStatus",
+        "LessThan",
+        100,
+    )

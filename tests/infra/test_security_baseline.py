@@ -42,12 +42,18 @@ BASELINE: dict[str, dict[str, Any]] = {
         "properties.allowCrossTenantReplication": False,
         "properties.supportsHttpsTrafficOnly": True,
         "properties.minimumTlsVersion": "TLS1_2",
+        "properties.networkAcls.bypass": "None",
+    },
+    f"{STORAGE}/blobServices": {
+        "properties.isVersioningEnabled": True,
+        "properties.deleteRetentionPolicy.enabled": True,
     },
     VAULT: {
         "properties.enableRbacAuthorization": True,
         "properties.enablePurgeProtection": True,
         "properties.enableSoftDelete": True,
         "properties.softDeleteRetentionInDays": 90,
+        "properties.networkAcls.bypass": "None",
     },
     "Microsoft.Insights/components": {"properties.DisableLocalAuth": True},
     "Microsoft.OperationalInsights/workspaces": {"properties.features.disableLocalAuth": True},
@@ -92,8 +98,9 @@ def test_only_named_addresses_may_call(way: str) -> None:
 
 def test_a_service_tag_is_admitted_as_one() -> None:
     site = deploy(MAIN, parameters(allowedServiceTags=["LogicApps"])).one(SITE)
-    rule = site.properties["siteConfig"]["ipSecurityRestrictions"][1]
+    address, rule = site.properties["siteConfig"]["ipSecurityRestrictions"]
     assert (rule["tag"], rule["ipAddress"], rule["action"]) == ("ServiceTag", "LogicApps", "Allow")
+    assert rule["priority"] > address["priority"]
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,8 @@ def test_only_main_is_deployed_after_the_tests_and_with_the_environment_s_approv
 def test_what_is_packaged_is_what_is_deployed() -> None:
     paths = [step["with"]["path"] for _, step in STEPS if "artifact@" in step.get("uses", "")]
     assert paths == ["dist/realign.zip", "dist"]
-    assert any("--src dist/realign.zip" in step.get("run", "") for name, step in STEPS if name == "deploy")
+    assert any("--src dist/realign.zip --build-remote false" in step.get("run", "") for _, step in STEPS)
+    assert any(re.search(r"make package .*ARGS=--dependencies$", step.get("run", "")) for _, step in STEPS)
 
 
 def test_the_azure_cli_takes_its_commands() -> None:
