@@ -14,7 +14,6 @@ from datetime import datetime, timedelta
 from shared.errors import RealignError
 from shared.model.run import Run, RunStatus
 from shared.profile.profile import Profile
-from shared.profile_files import ProfileFile
 from shared.runs.access import SCHEDULE
 from shared.runs.health import check_health
 from shared.runs.probing.dependencies import Thoroughness
@@ -39,7 +38,7 @@ def watch(resources: Resources) -> None:
     """Look once. Without telemetry there is nobody to tell, and nothing is asked."""
     if not telling.started():
         return
-    for name, file in sorted(_profiles(resources).items()):
+    for name, file in sorted(resources.profiles().items()):
         if file.profile is None:
             continue
         with working_on(profile=name):
@@ -49,14 +48,6 @@ def watch(resources: Resources) -> None:
                 log.warning("runs not looked at profile=%s: %s", name, error)
     health = check_health(resources, how=_BRIEFLY, within=PROBE_SECONDS)
     log.info("watched ready=%s of=%s", sum(check.ready for check in health.checks), len(health.checks))
-
-
-def _profiles(resources: Resources) -> dict[str, ProfileFile]:
-    """Empty where they cannot be read: the probe says so, and goes on to what may be the cause."""
-    try:
-        return resources.profiles()
-    except RealignError:
-        return {}
 
 
 def _tell_of_runs(resources: Resources, profile: Profile) -> None:

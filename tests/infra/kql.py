@@ -86,6 +86,6 @@ def _summarized(rest: str, rows: list[Row]) -> list[Row]:
                 last = max(group, key=lambda row: row[first])
                 made |= {column: last[column] for column in (first, *others)}
             else:
-                made[name] = _AGGREGATES[function]([row[first] if first else row for row in group])
+                made[name] = _AGGREGATES[function]([_value(columns, row) if columns else row for row in group])
         found.append(made)
     return found

@@ -61,7 +61,7 @@ def metrics() -> dict[str, set[str]]:
         return {name: set(points[0][0]) for name, points in kept.points().items()}
 
 
-# The exporter sends Min and Max of a histogram alone. Of every other metric a point is one value, and its Sum is that.
+# The exporter sends Min and Max of a histogram alone; of every other metric a point is a value and a count.
 HISTOGRAMS = {"realign.run.seconds"}
 RULE = "Microsoft.Insights/scheduledQueryRules"
 QUERIES = sorted((INFRA / "queries").glob("*.kql"))
@@ -139,8 +139,8 @@ def test_every_alert_has_its_row_and_no_other(page: str) -> None:
 
 def test_limits_in_hours_become_seconds_of_the_query() -> None:
     queries = {rule.name: rule.properties["criteria"]["allOf"][0]["query"] for rule in deployed("relay").of(RULE)}
-    assert "Sum > 24 * 3600" in queries["realign-review-waiting"]
-    assert "Sum > 26 * 3600" in queries["realign-schedule-late"]
+    assert "Sum / ItemCount > 24 * 3600" in queries["realign-review-waiting"]
+    assert "Sum / ItemCount > 26 * 3600" in queries["realign-schedule-late"]
 
 
 DAYS = {  # an alert, and what is told in each export of a window
@@ -183,7 +183,7 @@ def exported(day: list[tuple[Callable[[Any], None], Any]]) -> list[dict[str, Any
         for minute, (tell, what) in enumerate(day):
             tell(what)
             rows += [
-                {"Name": name, "Sum": value, "TimeGenerated": minute, "Properties": attributes}
+                {"Name": name, "Sum": value, "ItemCount": 1, "TimeGenerated": minute, "Properties": attributes}
                 for name, points in kept.points().items()
                 for attributes, value in points
             ]

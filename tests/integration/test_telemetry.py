@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from azure.storage.blob import BlobServiceClient
 from opentelemetry.sdk.trace import ReadableSpan
 
 from sandbox.azurite import Azurite
@@ -257,16 +256,6 @@ def test_the_schedules_age_is_told_of_profiles_that_have_one_and_are_not_on_hold
     assert 7_200 <= by(points, "profile")[name] < 7_260
     place.resources.holds.put(name, Hold(place.clock() + timedelta(hours=1), OLIVE.name, place.clock()))
     assert "realign.schedule.age" not in looked()
-
-
-def test_profiles_that_cannot_be_read_are_told_and_so_is_what_may_be_the_cause(place: Workplace, kept: Kept) -> None:
-    resources = place.another_worker()
-    account = BlobServiceClient.from_connection_string(resources.environ["AzureWebJobsStorage"]).primary_endpoint
-    resources.environ = {**resources.environ, "REALIGN_PROFILES": f"{account.rstrip('/')}/not-there"}
-    resources.settings = load(resources.environ)
-    watch(resources)
-    told = by(kept.points()["realign.dependency.ready"], "name")
-    assert (told["profiles"], told["storage"], told["key-vault"]) == (0, 1, 1)
 
 
 def test_without_telemetry_a_look_asks_nobody(place: Workplace) -> None:
