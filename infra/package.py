@@ -2,10 +2,9 @@
 
     python infra/package.py [--output dist/realign.zip] [--dependencies] [--python python3.12] [--app DIR]
 
-The same files give the same bytes, wherever and whenever it runs; of what requirements.txt leaves open the newest is
-taken. Without ``--dependencies`` Azure's remote build has to install requirements.txt; with it they lie in
-``.python_packages/lib/site-packages``, where the platform looks for them (contract ``azure.md``, section 3.7), and
-nothing is built in Azure.
+The same files give the same bytes, wherever and whenever it runs. Without ``--dependencies`` Azure's remote build has
+to install requirements.txt; with it they lie in ``.python_packages/lib/site-packages``, where the platform looks for
+them (contract ``azure.md``, section 3.7), and nothing is built in Azure.
 """
 
 from __future__ import annotations
