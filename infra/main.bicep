@@ -97,7 +97,7 @@ param managementAddresses array = []
 
 // ---- what it stores and tells
 
-@description('Copies of the storage account. ZRS outlasts a zone, GZRS a region.')
+@description('Copies of the storage account. ZRS outlasts a zone, GZRS a region; neither is in every region.')
 @allowed([ 'Standard_LRS', 'Standard_ZRS', 'Standard_GRS', 'Standard_GZRS' ])
 param storageRedundancy string = 'Standard_ZRS'
 
