@@ -10,6 +10,7 @@ READY := .venv/.ready
 AZURITE := sandbox/azurite/node_modules/.ready
 HYCO := tests/relay_listener/node_modules/.ready
 AXE := tests/browser/axe/node_modules/.ready
+KUSTO := tests/infra/kusto/node_modules/.ready
 WORKER := tests/worker/.venv-3.13/.ready
 INFRA := tests/infra/.venv-checkov/.ready tests/infra/.venv-azure/.ready
 CLIENTS := tests/nutanix_clients/.venv-4.0/.ready tests/nutanix_clients/.venv-4.3/.ready
@@ -27,7 +28,7 @@ package: $(READY)
 	@$(BIN)/python infra/package.py $(ARGS)
 
 # all that the tests need; with -j several at a time
-setup: $(READY) $(AZURITE) $(HYCO) $(AXE) $(CLIENTS) $(WORKER) $(INFRA) browser
+setup: $(READY) $(AZURITE) $(HYCO) $(AXE) $(KUSTO) $(CLIENTS) $(WORKER) $(INFRA) browser
 
 test: setup
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
@@ -54,9 +55,9 @@ screenshots: $(READY) $(AZURITE) browser
 browser: $(READY)
 	@$(BIN)/python -m tests.browser.chromium
 
-# known vulnerabilities of what is deployed; asks PyPI's database and OSV, so it takes a network that reaches them
+# known vulnerabilities of what is deployed; asks PyPI's database, and fails where that does not answer for every package
 audit: .venv-audit/.ready
-	.venv-audit/bin/pip-audit --requirement requirements.txt
+	.venv-audit/bin/pip-audit --strict --requirement requirements.txt
 
 .venv-audit/.ready:
 	@$(PYTHON) -m venv $(@D)
@@ -69,7 +70,7 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-$(READY): requirements.txt requirements-dev.txt
+$(READY): requirements.txt constraints.txt requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
 	  { echo "Realign needs Python 3.11, 3.12 or 3.13. Name one: make PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' || \
@@ -101,6 +102,11 @@ $(AXE): tests/browser/axe/package.json tests/browser/axe/package-lock.json $(REA
 	@$(BIN)/python -m sandbox.npm tests/browser/axe
 	@touch $@
 
+$(KUSTO): tests/infra/kusto/package.json tests/infra/kusto/package-lock.json $(READY)
+	@echo "Setting up Microsoft's parser of Kusto queries, for the tests (once)"
+	@$(BIN)/python -m sandbox.npm tests/infra/kusto
+	@touch $@
+
 tests/nutanix_clients/.venv-%/.ready: tests/nutanix_clients/requirements-%.txt $(READY)
 	@echo "Setting up Nutanix's own clients $*, for the tests (once)"
 	@$(PYTHON) -m venv $(@D)
@@ -108,7 +114,7 @@ tests/nutanix_clients/.venv-%/.ready: tests/nutanix_clients/requirements-%.txt $
 	@touch $@
 
 # Only Python 3.13 can install Microsoft's worker library. Where there is none, its tests are skipped.
-$(WORKER): tests/worker/requirements-3.13.txt requirements.txt $(READY)
+$(WORKER): tests/worker/requirements-3.13.txt requirements.txt constraints.txt $(READY)
 	@for python in $(PYTHON) python3.13 $$HOME/.pyenv/versions/3.13.*/bin/python; do \
 	  "$$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null || continue; \
 	  echo "Setting up Microsoft's worker library for Python 3.13, for the tests (once)"; \
@@ -118,4 +124,5 @@ $(WORKER): tests/worker/requirements-3.13.txt requirements.txt $(READY)
 
 clean:
 	rm -rf .venv .venv-audit sandbox/azurite/node_modules tests/relay_listener/node_modules tests/browser/axe/node_modules \
+	  tests/infra/kusto/node_modules \
 	  tests/nutanix_clients/.venv-* tests/worker/.venv-* tests/infra/.venv-* dist

@@ -2,7 +2,7 @@ metadata description = 'Realign in one resource group: the app, what it stores, 
 
 targetScope = 'resourceGroup'
 
-@description('Begins every name. Lower-case letters and digits, at most 10.')
+@description('Begins every name: a lower-case letter, then lower-case letters and digits, 3 to 10 of them.')
 @minLength(3)
 @maxLength(10)
 param name string = 'realign'
@@ -69,13 +69,13 @@ param onPremises array = []
 @description('Address space of the network that is made for vnet or privateEndpoints: a /26 at least.')
 param networkAddresses string = '10.90.0.0/26'
 
-@description('DNS servers of that network, which know the names on premises. Empty: DNS of Azure.')
+@description('DNS servers of that network, which know the names on premises, and ask Azure for the others. Empty: DNS of Azure.')
 param dnsServers array = []
 
 @description('Ways to the premises that no gateway announces: name, addressPrefix, nextHopIp.')
 param routes array = []
 
-@description('Resource ID of the hub network with the gateway, for a peering. Its other half is made in the hub.')
+@description('Resource ID of the hub network with the gateway, for a peering. Its other half is made in the hub: docs/hybrid-connection.md.')
 param hubNetworkId string = ''
 
 @description('Resource ID of a subnet of yours for the app, delegated to Microsoft.Web/serverFarms, instead of a network made here.')
@@ -97,7 +97,7 @@ param managementAddresses array = []
 
 // ---- what it stores and tells
 
-@description('Copies of the storage account. ZRS outlasts a zone, GZRS a region.')
+@description('Copies of the storage account. ZRS outlasts a zone, GZRS a region; neither is in every region.')
 @allowed([ 'Standard_LRS', 'Standard_ZRS', 'Standard_GRS', 'Standard_GZRS' ])
 param storageRedundancy string = 'Standard_ZRS'
 

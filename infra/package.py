@@ -28,6 +28,11 @@ NEEDED = ("function_app.py", "host.json", "requirements.txt")
 # as old as a zip can be: the files' own times would make every build another package
 _TIME = (1980, 1, 1, 0, 0, 0)
 _MODE = 0o644 << 16
+# Azure runs Python 3.11 on Debian 11, whose glibc is 2.31, and later ones on Debian 12. pip would else take wheels for
+# the glibc of the machine that packages, and an app that cannot load one of them has no function at all.
+_GLIBC = 31
+_PLATFORMS = (*(f"manylinux_2_{minor}_x86_64" for minor in range(_GLIBC, 4, -1)),
+              *(f"manylinux{name}_x86_64" for name in ("2014", "2010", "1")))  # fmt: skip
 _ASK_PYTHON = (
     "import json, platform, sys; "
     "print(json.dumps(['%d.%d' % sys.version_info[:2], platform.system(), platform.machine()]))"
@@ -77,7 +82,8 @@ def dependencies(python: str, requirements: Path, folder: Path) -> dict[str, Pat
     """
     install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
     # compiling here would bind the package to this machine's libraries
-    install += ["--only-binary", ":all:", "--target", str(folder), "--requirement", str(requirements)]
+    install += ["--only-binary", ":all:", *(f"--platform={name}" for name in _PLATFORMS)]
+    install += ["--target", str(folder), "--requirement", str(requirements)]
     done = subprocess.run([python, *install], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise PackageError(f"pip could not install {requirements.name}. It said: {done.stderr.strip()[-2000:]}")

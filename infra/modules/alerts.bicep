@@ -23,7 +23,6 @@ var alerts = [
     name: 'run-failed'
     title: 'A run failed'
     severity: 1
-    window: 'PT15M'
     query: loadTextContent('../queries/run_failed.kql')
     columns: byProfile
   }
@@ -31,7 +30,6 @@ var alerts = [
     name: 'poison-message'
     title: 'A work message ended in the poison queue'
     severity: 1
-    window: 'PT15M'
     query: loadTextContent('../queries/poison_message.kql')
     columns: []
   }
@@ -39,7 +37,6 @@ var alerts = [
     name: 'dependency-not-ready'
     title: 'A dependency is not ready'
     severity: 2
-    window: 'PT15M'
     query: loadTextContent('../queries/dependency_not_ready.kql')
     columns: [ 'Dependency', 'Kind' ]
   }
@@ -47,7 +44,6 @@ var alerts = [
     name: 'review-waiting'
     title: 'A run waits for review too long'
     severity: 2
-    window: 'PT15M'
     query: replace(loadTextContent('../queries/review_waiting.kql'), '{reviewHours}', string(reviewHours))
     columns: byProfile
   }
@@ -55,7 +51,6 @@ var alerts = [
     name: 'schedule-late'
     title: 'A scheduled profile had no run within its time'
     severity: 2
-    window: 'PT15M'
     query: replace(loadTextContent('../queries/schedule_late.kql'), '{scheduleHours}', string(scheduleHours))
     columns: byProfile
   }
@@ -63,7 +58,6 @@ var alerts = [
     name: 'queue-slow'
     title: 'Work waits in the queue for long'
     severity: 2
-    window: 'PT15M'
     query: loadTextContent('../queries/queue_slow.kql')
     columns: [ 'Step' ]
   }
@@ -92,7 +86,7 @@ resource rules 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [for alert 
     scopes: [ workspaceId ]
     evaluationFrequency: 'PT5M'
     // three times the frequency: telemetry arrives minutes late
-    windowSize: alert.window
+    windowSize: 'PT15M'
     autoMitigate: true
     skipQueryValidation: true
     criteria: {

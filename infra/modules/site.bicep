@@ -123,11 +123,12 @@ resource logs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   name: 'log-analytics'
   properties: {
     workspaceId: workspaceId
-    // what the app itself says goes to Application Insights, so FunctionAppLogs would be paid for twice
+    // of the four that a function app has; what the app itself says goes to Application Insights, so FunctionAppLogs
+    // would be paid for twice
     logs: [
+      { category: 'AppServiceAuthenticationLogs', enabled: true }
       { category: 'AppServiceAuditLogs', enabled: true }
       { category: 'AppServiceIPSecAuditLogs', enabled: true }
-      { category: 'AppServicePlatformLogs', enabled: true }
     ]
   }
 }

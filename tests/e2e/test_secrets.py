@@ -184,6 +184,14 @@ def test_no_secret_is_in_an_answer(story: Story) -> None:
         assert shown(answer, story.secrets) == [], answer[:300]
 
 
+def test_only_a_histogram_is_exported_with_its_extremes(story: Story) -> None:
+    """The alerts go by the sum and the count: of a gauge and a counter there is nothing else."""
+    points = [data["metrics"][0] for data in story.app.sandbox.ingestion.of_kind("MetricData")]
+    ready = [point for point in points if point["name"] == "realign.dependency.ready"]
+    assert {(point["value"], point["count"]) for point in ready} == {(0, 1), (1, 1)}
+    assert {point["name"] for point in points if "max" in point} == {"realign.run.seconds"}
+
+
 def test_no_secret_is_in_what_telemetry_exports(story: Story) -> None:
     """A run from plan to roll back, every bad day, a look at what is ready and a poison message."""
     intake = story.app.sandbox.ingestion

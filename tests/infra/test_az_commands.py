@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from shared.runs.access import Role
-from tests.infra.deployments import INFRA, ROOT
+from tests.infra.bicep import declared
+from tests.infra.deployments import INFRA, MAIN, ROOT, WAYS, deployed
 from tests.infra.environments import run_in
 from tests.infra.shell import commands
 
+DEPLOY = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
 PAGES = [*sorted((ROOT / "docs").rglob("*.md")), INFRA / "README.md"]
 
 
@@ -50,6 +52,31 @@ def test_the_files_that_commands_take_are_there() -> None:
     assert [name for name in named if not (ROOT / name).is_file()] == []
 
 
+def shell_of(page: str) -> str:
+    return "\n".join(re.findall(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL))
+
+
+def test_whoever_follows_the_page_has_set_each_variable_before_it_is_used() -> None:
+    known, missing = set(), []
+    for found in re.finditer(r"\b(\w+)=|\bfor (\w+) in|\b(\w+)\(\)|\$\{?([A-Za-z_]\w*)|\$\((told)\b", shell_of(DEPLOY)):
+        *made, used, called = found.groups()
+        known |= set(made)
+        missing += [name for name in (used, called) if name and name not in known]
+    assert missing == []
+    assert {"GROUP", "APP", "told", "provider"} <= known
+
+
+def test_what_the_page_is_told_by_the_deployment_is_an_output() -> None:
+    asked = set(re.findall(r"(?:`|\$\()told (\w+)", DEPLOY))
+    assert {"appName", "relayNamespace"} <= asked <= set(declared(MAIN, "output"))
+
+
+def test_the_page_registers_the_providers_of_everything_that_is_made() -> None:
+    made = {each.type.partition("/")[0] for way in WAYS for each in deployed(way).resources}
+    listed = re.findall(r"for provider in ([\w ]+);", DEPLOY)[0].split()
+    assert {f"Microsoft.{name}" for name in listed} == made - {"Microsoft.Authorization"}  # which every one has
+
+
 def test_commands_are_found_as_a_shell_would_run_them() -> None:
     page = (
         "```json\n{}\n```\naz not this\n```sh\n# az no\nA=$(az one --x \"$(az two)\" -o tsv)\n"
@@ -83,4 +110,4 @@ def test_the_azure_cli_is_trusted_with_the_scope_that_there_is() -> None:
 def test_the_page_gives_out_the_role_ids_of_the_registration() -> None:
     roles = json.loads((INFRA / "entra" / "app_roles.json").read_text(encoding="utf-8"))
     approver = next(role["id"] for role in roles if role["value"] == "Realign.Approver")
-    assert f'\\"appRoleId\\": \\"{approver}\\"' in (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+    assert f'\\"appRoleId\\": \\"{approver}\\"' in DEPLOY

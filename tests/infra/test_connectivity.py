@@ -46,6 +46,7 @@ def test_the_namespace_is_told_as_the_profile_wants_it() -> None:
     assert played.outputs["relayNamespace"] == f"{namespace.name}.servicebus.windows.net"
     assert 6 <= len(namespace.name) <= 50
     assert namespace.properties["minimumTlsVersion"] == "1.2"
+    assert namespace.properties["publicNetworkAccess"] == "Enabled", "listeners dial in"
 
 
 def test_app_service_gets_each_connection_with_its_host_port_and_sender() -> None:
@@ -72,7 +73,9 @@ def test_the_app_goes_out_through_its_subnet() -> None:
     site = deployed("vnet").one("Microsoft.Web/sites")
     network = deployed("vnet").one("Microsoft.Network/virtualNetworks")
     assert site.properties["outboundVnetRouting"] == {"applicationTraffic": True}
-    subnet = {each["name"]: each["properties"] for each in network.properties["subnets"]}["app"]
+    subnets = {each["name"]: each["properties"] for each in network.properties["subnets"]}
+    assert [each["addressPrefix"] for each in subnets.values()] == ["10.90.0.0/27", "10.90.0.32/27"]
+    subnet = subnets["app"]
     assert [each["properties"]["serviceName"] for each in subnet["delegations"]] == ["Microsoft.Web/serverFarms"]
     assert {each["service"] for each in subnet["serviceEndpoints"]} == {"Microsoft.Storage", "Microsoft.KeyVault"}
     assert network.properties["dhcpOptions"]["dnsServers"] == ["10.1.0.4"]

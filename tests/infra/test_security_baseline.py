@@ -42,12 +42,18 @@ BASELINE: dict[str, dict[str, Any]] = {
         "properties.allowCrossTenantReplication": False,
         "properties.supportsHttpsTrafficOnly": True,
         "properties.minimumTlsVersion": "TLS1_2",
+        "properties.networkAcls.bypass": "None",
+    },
+    f"{STORAGE}/blobServices": {
+        "properties.isVersioningEnabled": True,
+        "properties.deleteRetentionPolicy.enabled": True,
     },
     VAULT: {
         "properties.enableRbacAuthorization": True,
         "properties.enablePurgeProtection": True,
         "properties.enableSoftDelete": True,
         "properties.softDeleteRetentionInDays": 90,
+        "properties.networkAcls.bypass": "None",
     },
     "Microsoft.Insights/components": {"properties.DisableLocalAuth": True},
     "Microsoft.OperationalInsights/workspaces": {"properties.features.disableLocalAuth": True},
@@ -92,8 +98,9 @@ def test_only_named_addresses_may_call(way: str) -> None:
 
 def test_a_service_tag_is_admitted_as_one() -> None:
     site = deploy(MAIN, parameters(allowedServiceTags=["LogicApps"])).one(SITE)
-    rule = site.properties["siteConfig"]["ipSecurityRestrictions"][1]
+    address, rule = site.properties["siteConfig"]["ipSecurityRestrictions"]
     assert (rule["tag"], rule["ipAddress"], rule["action"]) == ("ServiceTag", "LogicApps", "Allow")
+    assert rule["priority"] > address["priority"]
 
 
 @pytest.mark.parametrize(
@@ -180,3 +187,13 @@ def test_what_is_done_to_it_is_logged(way: str, type_: str) -> None:
     assert {each.properties["workspaceId"] for each in played.of("Microsoft.Insights/diagnosticSettings")} == {
         workspace
     }
+
+
+def test_the_site_sends_only_categories_that_a_function_app_has() -> None:
+    """A web app has others, and Azure refuses what it has not: the resource says so in eligibleLogCategories."""
+    played = deployed("relay")
+    site = played.one(SITE)
+    (setting,) = (each for each in played.of("Microsoft.Insights/diagnosticSettings") if each.scope == site.id)
+    assert {log["category"] for log in setting.properties["logs"]} == {
+        "AppServiceAuthenticationLogs", "AppServiceAuditLogs", "AppServiceIPSecAuditLogs"
+    }  # fmt: skip

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,6 +87,16 @@ def test_everything_that_the_package_imports_is_in_it_or_required(unpacked: Path
         check=False,
     )
     assert (done.stdout.strip(), done.returncode) == ("{}", 0), done.stderr
+
+
+def test_every_package_that_is_installed_is_pinned(unpacked: Path, app_alone: tuple[str, ...]) -> None:
+    freeze = [sys.executable, "-m", "pip", "--python", app_alone[0], "freeze", "--disable-pip-version-check"]
+    done = subprocess.run(freeze, capture_output=True, text=True, timeout=60, check=True)
+    texts = [(unpacked / name).read_text(encoding="utf-8") for name in ("requirements.txt", "constraints.txt")]
+    pinned = set(re.findall(r"^[\w.-]+==[\w.]+", "\n".join(texts).lower(), re.MULTILINE))
+    installed = set(done.stdout.lower().replace("_", "-").split())
+    assert len(installed) > 40
+    assert installed - pinned == set()
 
 
 def test_the_unpacked_package_answers(api: Api) -> None:
