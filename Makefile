@@ -70,7 +70,7 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-$(READY): requirements.txt constraints.txt requirements-dev.txt
+$(READY): requirements.txt requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
 	  { echo "Realign needs Python 3.11, 3.12 or 3.13. Name one: make PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' || \
@@ -114,7 +114,7 @@ tests/nutanix_clients/.venv-%/.ready: tests/nutanix_clients/requirements-%.txt $
 	@touch $@
 
 # Only Python 3.13 can install Microsoft's worker library. Where there is none, its tests are skipped.
-$(WORKER): tests/worker/requirements-3.13.txt requirements.txt constraints.txt $(READY)
+$(WORKER): tests/worker/requirements-3.13.txt requirements.txt $(READY)
 	@for python in $(PYTHON) python3.13 $$HOME/.pyenv/versions/3.13.*/bin/python; do \
 	  "$$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null || continue; \
 	  echo "Setting up Microsoft's worker library for Python 3.13, for the tests (once)"; \

@@ -13,7 +13,7 @@ import pytest
 
 from tests.package.conftest import ROOT, package
 
-ON_TOP = {"LICENSE", "constraints.txt", "function_app.py", "functions", "host.json", "requirements.txt", "shared"}
+ON_TOP = {"LICENSE", "function_app.py", "functions", "host.json", "requirements.txt", "shared"}
 OPTIONAL = {"profiles"}  # holds nothing but what an installation puts there
 
 
