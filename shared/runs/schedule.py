@@ -9,7 +9,7 @@ from shared.model.run import RunId, RunStatus
 from shared.profile.profile import Profile
 from shared.runs.access import SCHEDULE
 from shared.runs.probing.check import Walk
-from shared.runs.probing.machine import ask_disk, check_clock
+from shared.runs.probing.machine import ask_clock, ask_disk
 from shared.runs.request import RunRequest
 from shared.runs.resources import Resources
 from shared.runs.start import start_run
@@ -31,7 +31,7 @@ def start_scheduled(resources: Resources) -> tuple[RunId, ...]:
     be found too late.
     """
     ask_disk(Walk())
-    check_clock(resources.now(), resources.try_storage())
+    ask_clock(Walk(), resources)
     waiting = _profiles_waiting(resources)
     started, failures = [], []
     for name, file in sorted(resources.profiles().items()):
@@ -52,7 +52,7 @@ def start_scheduled(resources: Resources) -> tuple[RunId, ...]:
 
 def _start(resources: Resources, profile: Profile) -> RunId:
     with working_on(profile=profile.name):
-        return start_run(resources, profile.name, RunRequest(), SCHEDULE, trigger="schedule").run.id
+        return start_run(resources, profile.name, RunRequest(), SCHEDULE, trigger="schedule", profile=profile).run.id
 
 
 def _on_hold(resources: Resources, name: str) -> bool:

@@ -135,6 +135,13 @@ def test_a_vault_that_refuses_is_named_and_nothing_behind_it_is_asked(sandbox: S
     assert sandbox.calls.count("citrix", "GET", "/Me") == 0
 
 
+def test_a_secret_that_is_disabled_is_not_taken_for_a_vault_that_refuses(sandbox: Sandbox) -> None:
+    sandbox.faults.set("vault-denied", 1)
+    code, text = doctor(sandbox)
+    assert block(text, "key-vault").startswith("  ok  "), text
+    assert code == READY
+
+
 def test_a_vault_that_does_not_exist_is_a_name_that_nobody_knows(sandbox: Sandbox) -> None:
     code, text = doctor(sandbox, KEY_VAULT_URL="https://nobody.invalid")
     assert code == UNAVAILABLE
@@ -146,6 +153,26 @@ def test_storage_that_is_busy_is_named(sandbox: Sandbox) -> None:
     code, text = doctor(sandbox)
     assert code == UNAVAILABLE
     assert "is too busy" in block(text, "storage")
+
+
+def test_profiles_with_a_schedule_want_the_setting_that_says_when(sandbox: Sandbox) -> None:
+    assert "schedule" not in doctor(sandbox, REALIGN_SCHEDULE="")[1], "no profile asks for one"
+    edit(sandbox, lambda document: document.update(schedule=True))
+    code, text = doctor(sandbox, REALIGN_SCHEDULE="")
+    assert code == DEGRADED
+    assert "REALIGN_SCHEDULE is not set, so nothing starts" in block(text, "schedule")
+    assert doctor(sandbox)[0] == READY
+
+
+def test_what_there_was_no_time_for_is_said_and_not_taken_for_ready(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.doctor.PATIENCE", 0.0)
+    code, text = doctor(sandbox)
+    assert code == DEGRADED
+    told = block(text, f"{sandbox.scenario.profile_name}/paris")
+    assert "Not asked, because the others took all the time there was" in told
+    assert "python -m shared.doctor --profile NAME" in told
 
 
 def test_a_hosting_connection_that_the_site_does_not_have_is_named_with_those_it_has(sandbox: Sandbox) -> None:
