@@ -13,6 +13,7 @@ from shared.azure.table import Table, Versioned
 from shared.errors import NotFound, StorageError
 from shared.model.run import Run, RunId, RunStatus
 from shared.runs.retention import Removed, remove_old
+from shared.settings.settings import load
 from shared.settings.storage import StorageSettings
 from tests.integration.workplace import OLIVE, W11, Workplace, workplace
 
@@ -78,6 +79,20 @@ def test_a_run_at_work_is_never_removed(place: Workplace) -> None:
     assert remove_old(place.resources).runs == 0
     place.work()
     assert place.run(waiting).status is RunStatus.AWAITING_REVIEW
+
+
+def test_a_plan_that_may_still_be_decided_on_is_not_removed(place: Workplace) -> None:
+    place.resources.settings = load({**place.sandbox.environ, "REALIGN_RETENTION_DAYS": "1"})
+    waiting = place.planned(place.profile({"planMaxAgeHours": 720}))
+    over = place.planned(place.profile(), mode="report")
+    place.clock.advance(29 * 24 * AN_HOUR)
+    assert remove_old(place.resources).runs == 1
+    with pytest.raises(NotFound):
+        place.run(over)
+    place.approve(waiting)
+    place.clock.advance(2 * 24 * AN_HOUR)
+    place.work()
+    assert place.run(waiting).status is RunStatus.COMPLETED
 
 
 def test_a_run_that_somebody_goes_on_with_meanwhile_stays_whole(
