@@ -47,10 +47,10 @@ def check_health(
     profiles = [file.profile for file in files.values() if file.profile is not None]
     with Threads(_PROBES_AT_ONCE, thread_name_prefix="probe") as pool:
         base = tuple(pool.map(_asked, _base(resources, profiles)))
-        rest = [each for profile in profiles for each in probes_of(resources, profile, how)]
-        rest.append(Probe("clock", "host", partial(ask_clock, resources=resources)))
+        rest = [Probe("clock", "host", partial(ask_clock, resources=resources))]
+        rest += [each for profile in profiles for each in probes_of(resources, profile, how)]
         if Health(base).usable:
-            drawn = random.sample(range(len(rest)), len(rest))
+            drawn = [0, *random.sample(range(1, len(rest)), len(rest) - 1)]
             found = dict(zip(drawn, pool.map(lambda at: _asked_before(ends, rest[at]), drawn), strict=True))
             behind = [found[at] for at in range(len(rest))]
         else:

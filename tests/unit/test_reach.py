@@ -150,6 +150,14 @@ def test_a_port_that_speaks_no_tls(says: bytes) -> None:
     assert stages[-1] == ("tls", False)
 
 
+def test_a_port_that_accepts_and_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.runs.probing.reach.CONNECT_TIMEOUT", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        sentence, stages = ends(f"https://localhost:{silent.getsockname()[1]}")
+    assert "accepts a connection and then says nothing" in sentence
+    assert stages[-1] == ("tls", False)
+
+
 def test_behind_a_proxy_only_the_way_to_the_proxy_is_walked() -> None:
     with listening() as port:
         proxy = f"http://user:secret@localhost:{port}"

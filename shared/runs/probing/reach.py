@@ -103,6 +103,12 @@ def _secured(connection: socket.socket, host: str, trust: ssl.SSLContext, settin
             return _certificate(tls)
     except ssl.SSLError as error:
         raise _distrusted(host, error, setting) from error
+    except TimeoutError as error:
+        what = (
+            f"accepts a connection and then says nothing for {CONNECT_TIMEOUT:.0f} s. Check that it is not overloaded, "
+            "and what leads there, such as a proxy or a hybrid connection whose end does not reach it."
+        )
+        raise _ended(host, what, "timeout") from error
     except OSError as error:
         what = f"closed the connection while TLS was agreed on. Check host and port in {setting}."
         raise _ended(host, what, "unreachable") from error
