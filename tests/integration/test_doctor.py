@@ -82,6 +82,14 @@ def test_as_a_command_it_reads_the_environment_and_a_settings_file(sandbox: Sand
     assert (done.returncode, done.stderr) == (READY, ""), done.stdout
 
 
+def test_every_documented_call_is_one_that_it_takes() -> None:
+    pages = "".join(page.read_text("utf-8") for page in (ROOT / "docs").glob("*.md"))
+    calls = set(re.findall(r"python -m shared\.doctor((?: +(?!#)[\w./-]+)*)", pages))
+    assert len(calls) >= 3
+    for call in calls:
+        assert main(call.split(), {}, io.StringIO()) == UNAVAILABLE, call
+
+
 @pytest.mark.parametrize("content", ["{", "[]", '{"Values": 1}', None])
 def test_a_settings_file_that_is_none_is_named(sandbox: Sandbox, tmp_path: Path, content: str | None) -> None:
     file = tmp_path / "local.settings.json"
