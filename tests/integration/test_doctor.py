@@ -69,7 +69,7 @@ def test_everything_is_ready_and_every_way_was_walked(sandbox: Sandbox) -> None:
 def test_as_a_command_it_reads_the_environment_and_a_settings_file(sandbox: Sandbox, tmp_path: Path) -> None:
     file = tmp_path / "local.settings.json"
     environ = dict(sandbox.environ)
-    file.write_text(json.dumps({"Values": {"KEY_VAULT_URL": environ.pop("KEY_VAULT_URL")}}))
+    environ.pop("KEY_VAULT_URL")
     command = [sys.executable, "-m", "shared.doctor"]
     without = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60, check=False)
     assert (without.returncode, without.stderr) == (UNAVAILABLE, "")
@@ -77,6 +77,8 @@ def test_as_a_command_it_reads_the_environment_and_a_settings_file(sandbox: Sand
         "The app settings are not complete:\n"
         "  KEY_VAULT_URL is not set: give the vault's URL, such as https://name.vault.azure.net.\n"
     )
+    values = {"KEY_VAULT_URL": sandbox.environ["KEY_VAULT_URL"], "REALIGN_PROFILES": "of the file, not the environment"}
+    file.write_text(json.dumps({"Values": values}))
     command += ["--settings", str(file), "--profile", sandbox.scenario.profile_name]
     done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (READY, ""), done.stdout
@@ -190,6 +192,22 @@ def test_a_hosting_connection_that_the_site_does_not_have_is_named_with_those_it
     told = block(text, f"{sandbox.scenario.profile_name}/site")
     assert "no hosting connection 'Nutanix AHV Pari', which cluster paris of the profile names" in told
     assert "the site has: Nutanix AHV Amsterdam, Nutanix AHV Paris" in told
+
+
+def test_an_account_that_may_sign_in_and_not_read_is_told_by_its_rights(
+    sandbox_for: Callable[..., Sandbox], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox = sandbox_for("recovery-plan-central-v4")
+    for name in ("IDENTITY_ENDPOINT", "IDENTITY_HEADER"):
+        monkeypatch.setenv(name, sandbox.environ[name])
+    sandbox.world.site.forbidden.add("listMachines")
+    sandbox.world.prisms["pc-amsterdam"].forbidden.add("v4ListRecoveryPlanJobs")
+    _, text = doctor(sandbox)
+    site, cluster = (block(text, f"{sandbox.scenario.profile_name}/{name}") for name in ("site", "pc-amsterdam"))
+    assert "rights FAILED" in site
+    assert "HTTP 403" in site
+    assert "rights FAILED" in cluster
+    assert "Give the account a role that may read" in cluster
 
 
 def test_a_certificate_of_another_authority_is_a_matter_of_the_profiles_ca(sandbox: Sandbox) -> None:

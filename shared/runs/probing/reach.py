@@ -49,7 +49,8 @@ def _certificate(tls: ssl.SSLSocket) -> str:
     """The version of TLS, and whose certificate it is until when."""
     found = tls.getpeercert() or {}
     subject = [item for part in found.get("subject", ()) for item in part]
-    whose = next((item[1] for item in subject if item[0] == "commonName"), "no name")
+    common = [str(item[1]) for item in subject if item[0] == "commonName"]
+    whose = next(iter([*common, *(str(each[1]) for each in found.get("subjectAltName", ()))]), "no name")
     return f"{tls.version()} with the certificate of {whose}, valid until {found.get('notAfter', 'an unknown time')}"
 
 
