@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from shared.errors import NotFound, RealignError
+from shared.errors import NotFound, RealignError, StorageError
 from shared.model.run import RunId, RunStatus
 from shared.profile.profile import Profile
 from shared.runs.access import SCHEDULE
@@ -14,6 +14,8 @@ from shared.runs.request import RunRequest
 from shared.runs.resources import Resources
 from shared.runs.start import start_run
 from shared.telemetry.subject import working_on
+
+PAUSES = (10.0, 30.0, 60.0)  # seconds
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +33,7 @@ def start_scheduled(resources: Resources) -> tuple[RunId, ...]:
     be found too late.
     """
     ask_disk(Walk())
-    ask_clock(Walk(), resources)
+    _ask_storage_and_clock(resources)
     waiting = _profiles_waiting(resources)
     started, failures = [], []
     for name, file in sorted(resources.profiles().items()):
@@ -48,6 +50,19 @@ def start_scheduled(resources: Resources) -> tuple[RunId, ...]:
             f"Not started by the schedule: {len(failures)} profiles; started: {len(started)}. {' '.join(failures)}"
         )
     return tuple(started)
+
+
+def _ask_storage_and_clock(resources: Resources) -> None:
+    """With patience: a night's runs are not to be lost for storage that was busy for a minute."""
+    for pause in PAUSES:
+        try:
+            return ask_clock(Walk(), resources)
+        except StorageError as error:
+            if not error.retryable:
+                raise
+            log.warning("schedule waits seconds=%s: %s", pause, error)
+            resources.pause(pause)
+    return ask_clock(Walk(), resources)
 
 
 def _start(resources: Resources, profile: Profile) -> RunId:

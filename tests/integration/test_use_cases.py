@@ -371,6 +371,31 @@ def test_a_schedule_starts_although_storage_takes_half_a_minute_to_answer(
     assert len(resources.runs.newest("slow-storage", None, None, 1)) == 1
 
 
+@pytest.mark.parametrize(("refusals", "starts"), [(2, True), (9, False)])
+def test_a_schedule_waits_for_storage_that_is_busy_for_a_minute_and_then_says_so(
+    sandbox: Sandbox, resources: Resources, monkeypatch: pytest.MonkeyPatch, refusals: int, starts: bool
+) -> None:
+    changed_profile(sandbox, name := f"busy-{refusals}-times", schedule=True)
+    pauses: list[float] = []
+    resources.pause = pauses.append
+    try_storage, left = resources.try_storage, [StorageError("Too busy.", kind="throttled", retryable=True)] * refusals
+
+    def busy() -> datetime:
+        if left:
+            raise left.pop()
+        return try_storage()
+
+    monkeypatch.setattr(resources, "try_storage", busy)
+    if starts:
+        start_scheduled(resources)
+        assert pauses == [10, 30]
+    else:
+        with pytest.raises(StorageError, match="Too busy"):
+            start_scheduled(resources)
+        assert sum(pauses) == 100
+    assert len(resources.runs.newest(name, None, None, 2)) == int(starts)
+
+
 def test_a_schedule_reads_each_profile_once_however_many_there_are(
     sandbox: Sandbox, resources: Resources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
