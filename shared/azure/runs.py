@@ -106,8 +106,8 @@ class Runs:
         return list(islice((run for run in found if statuses is None or run.status in statuses), limit))
 
     def newest_first(self, profile: str, most: int) -> Generator[Run, None, None]:
-        """The newest ``most`` runs of a profile, read as they are taken; close it where not all are."""
-        with closing(self._newest_of(profile, None, _READERS)) as found:
+        """The newest ``most`` runs of a profile, read as they are taken; close it where not all are. As ``newest``."""
+        with closing(self._newest_of(profile, None, _READERS, self._if_readable)) as found:
             yield from islice(found, most)
 
     def newest_plan(self, profile: str) -> Run | None:

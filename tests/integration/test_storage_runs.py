@@ -201,6 +201,7 @@ def test_a_run_of_a_newer_version_hides_no_other(storage: Storage, runs: Runs) -
     assert list(runs.created_before(NOW + timedelta(days=1))) == [("emea", theirs.id), ("emea", ours.id)]
     assert runs.count_since("emea", NOW, 10) == 2
     assert runs.newest(None, None, None, 10) == runs.newest("emea", None, None, 10) == [ours]
+    assert list(runs.newest_first("emea", 10)) == [ours]
     with pytest.raises(StorageError, match="newer version of Realign.*Deploy that version again"):
         runs.get(theirs.id)
     with pytest.raises(StorageError, match="newer version of Realign"):  # whose plan may be the newest
