@@ -21,6 +21,7 @@ from shared.runs.health import check_health
 from shared.runs.probing.check import Health
 from shared.runs.resources import Resources
 
+PATIENCE = 600.0  # seconds until no more probes begin: whoever asks on a command line can wait
 READY, DEGRADED, UNAVAILABLE = 0, 1, 2
 _EXITS = {"ready": READY, "degraded": DEGRADED, "unavailable": UNAVAILABLE}
 _SAID = {
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str], out: TextIO) -> i
         out.write(f"{error}\n")
         return UNAVAILABLE
     try:
-        health = check_health(resources, asked.profile)
+        health = check_health(resources, asked.profile, within=PATIENCE)
     except RealignError as error:
         out.write(f"{error}\n")
         return UNAVAILABLE

@@ -33,7 +33,7 @@ export function showHealth(outlet, _, signal) {
   async function look() {
     if (asking) return;
     asking = true;
-    replace(box, loading("Asking every dependency; this takes up to 15 seconds"));
+    replace(box, loading("Asking every dependency; this takes seconds, and half a minute where something hangs"));
     try {
       const health = await ready(signal);
       replace(box, drawn(health));

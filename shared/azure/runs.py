@@ -7,8 +7,9 @@ is removed after it, so a crash leaves at worst a pointer too many; readers tole
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from datetime import datetime, timedelta
 from itertools import islice
@@ -31,6 +32,8 @@ RUN_ID = re.compile(r"[0-9A-Za-z]{1,64}")
 _LAST_MICROSECOND = 16**13 - 1  # of the year 2112
 _SETTLED = timedelta(minutes=10)
 _READERS = 8
+
+log = logging.getLogger(__name__)
 
 
 def new_run_id(now: datetime, entropy: bytes) -> RunId:
@@ -92,16 +95,19 @@ class Runs:
     def newest(
         self, profile: str | None, statuses: frozenset[RunStatus] | None, before: RunId | None, limit: int
     ) -> list[Run]:
-        """At most ``limit`` runs, newest first, of one profile or of all; ``before`` is the last one of a page."""
+        """At most ``limit`` runs, newest first, of one profile or of all; ``before`` is the last one of a page.
+
+        Those that another version of Realign wrote are left out: whoever looks for the others must find them.
+        """
         if profile is None:
             found: Iterator[Run] = self._newest_of_all(statuses, before, limit)
         else:
-            found = self._newest_of(profile, before, limit)
+            found = self._newest_of(profile, before, limit, self._if_readable)
         return list(islice((run for run in found if statuses is None or run.status in statuses), limit))
 
     def newest_first(self, profile: str, most: int) -> Generator[Run, None, None]:
-        """The newest ``most`` runs of a profile, read as they are taken; close it where not all are."""
-        with closing(self._newest_of(profile, None, _READERS)) as found:
+        """The newest ``most`` runs of a profile, read as they are taken; close it where not all are. As ``newest``."""
+        with closing(self._newest_of(profile, None, _READERS, self._if_readable)) as found:
             yield from islice(found, most)
 
     def newest_plan(self, profile: str) -> Run | None:
@@ -158,15 +164,36 @@ class Runs:
         odata = _after(RUN_PARTITION, before)
         if statuses is not None:
             odata += f" and ({_any_status(statuses)})"
-        return (_run_of(row) for row in self._table.query(odata, page=limit))
+        for row in self._table.query(odata, page=limit, unread=_not_listed):
+            try:
+                run = _run_of(row)
+            except StorageError as error:
+                _not_listed(row.values["RowKey"], error)
+            else:
+                yield run
 
-    def _newest_of(self, profile: str, before: RunId | None, limit: int) -> Generator[Run, None, None]:
+    def _if_readable(self, run_id: RunId) -> Versioned[Run] | None:
+        try:
+            return self.find(run_id)
+        except StorageError as error:
+            if error.kind != "malformed":
+                raise
+            _not_listed(run_id, error)
+            return None
+
+    def _newest_of(
+        self,
+        profile: str,
+        before: RunId | None,
+        limit: int,
+        find: Callable[[RunId], Versioned[Run] | None] | None = None,
+    ) -> Generator[Run, None, None]:
         pointers = self._table.query(_after(_profile_partition(profile), before), select=["RowKey"], page=limit)
         ids = (RunId(row.values["RowKey"]) for row in pointers)
         with Threads(_READERS) as readers:
             while group := list(islice(ids, max(limit, _READERS))):
                 # A pointer without its run is a run whose creation was cut short.
-                yield from (found.value for found in readers.map(self.find, group) if found is not None)
+                yield from (found.value for found in readers.map(find or self.find, group) if found is not None)
 
 
 def _pointer(partition: str, run_id: RunId) -> dict[str, str | int | bool | float]:
@@ -186,6 +213,10 @@ def _run_of(row: Row) -> Run:
             kind="malformed",
             system="Storage",
         ) from error
+
+
+def _not_listed(run_id: str, error: StorageError) -> None:
+    log.error("run not listed run=%s: %s", run_id, error)
 
 
 def _profile_partition(profile: str) -> str:

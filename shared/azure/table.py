@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import threading
 import uuid
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -140,18 +140,37 @@ class Table:
                 return False
             return True
 
-    def query(self, odata: str, *, select: Sequence[str] | None = None, page: int = MOST_ROWS) -> Iterator[Row]:
-        """The rows that ``odata`` selects, by key, read ``page`` at a time (at most 1,000) as they are taken."""
+    def query(
+        self,
+        odata: str,
+        *,
+        select: Sequence[str] | None = None,
+        page: int = MOST_ROWS,
+        unread: Callable[[str, StorageError], None] | None = None,
+    ) -> Iterator[Row]:
+        """The rows that ``odata`` selects, by key, read ``page`` at a time (at most 1,000) as they are taken.
+
+        Keys are the same in every version. ``unread`` is told of each row that a newer version wrote, by its row key;
+        without it such a row is an error.
+        """
+        keys_alone = select is not None and _KEYS.issuperset(select)
         with self._doing("read"):
             found = self._ready().query_entities(
                 odata,
                 # a service may leave the etag out of a list; the SDK then makes it from the time stamp
-                select=[*select, VERSION, "Timestamp"] if select else None,
+                select=[*select, *(() if keys_alone else (VERSION,)), "Timestamp"] if select else None,
                 results_per_page=max(1, min(page, MOST_ROWS)),
                 **self._options,
             )
             for entity in found:
-                yield self._row(entity)
+                try:
+                    row = _row_of(entity, entity) if keys_alone else self._row(entity)
+                except StorageError as error:
+                    if unread is None:
+                        raise
+                    unread(str(entity["RowKey"]), error)
+                    continue
+                yield row
 
     def rows_of(self, partition: str, keys: Collection[str], *, select: Sequence[str] | None = None) -> Iterator[Row]:
         """The rows of a partition that have one of ``keys``, read in pages from the first to the last of these."""
@@ -266,7 +285,7 @@ class Table:
                 kind="malformed",
                 system=f"Storage {self.account}",
             ) from error
-        return Row(values, str(entity.metadata["etag"]), entity.metadata.get("timestamp"))
+        return _row_of(values, entity)
 
     @contextmanager
     def _doing(self, what: str) -> Iterator[None]:
@@ -281,6 +300,13 @@ class _Refused(Exception):
 _REFUSALS = frozenset({404, 409, 412})
 # of the table, or of the account, and of no row
 _TROUBLE = frozenset({TableErrorCode.TABLE_NOT_FOUND, TableErrorCode.TABLE_BEING_DELETED})
+
+
+_KEYS = frozenset({"PartitionKey", "RowKey"})
+
+
+def _row_of(values: Mapping[str, Any], entity: TableEntity) -> Row:
+    return Row(values, str(entity.metadata["etag"]), entity.metadata.get("timestamp"))
 
 
 def _code(error: AzureError) -> object:

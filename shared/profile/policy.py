@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -13,6 +14,7 @@ from shared.profile.parts import Part
 ModeName = Literal["report", "review", "auto"]
 MaxChanges = Annotated[int, Field(ge=0, le=1_000_000)]
 Percent = Annotated[int, Field(ge=0, le=100)]
+OLDEST_PLAN = timedelta(hours=720)  # that any profile lets people decide on
 
 
 class DrPolicy(Part):
@@ -38,7 +40,7 @@ class Policy(Part):
     auto_confidence: Literal["proven", "strong", "weak"] = Field(
         "strong", description="Mode auto applies remaps of at least this confidence."
     )
-    plan_max_age_hours: Annotated[int, Field(ge=1, le=720)] = Field(
+    plan_max_age_hours: Annotated[int, Field(ge=1, le=OLDEST_PLAN // timedelta(hours=1))] = Field(
         24, description="A plan older than this cannot be approved. Hours."
     )
     dr: DrPolicy = Field(DrPolicy(), description="What a DR run (one with a target) may do without a person.")

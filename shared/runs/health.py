@@ -6,18 +6,17 @@ One probe with two fronts, ``health/ready`` and ``python -m shared.doctor``; the
 from __future__ import annotations
 
 import logging
-import math
 import random
 from collections.abc import Iterator
 from functools import partial
 from time import monotonic
 
-from shared.errors import RealignError
+from shared.errors import NotFound, RealignError
 from shared.profile.profile import Profile
 from shared.profile_files import ProfileFile
 from shared.runs.probing.check import Check, Health, Walk
 from shared.runs.probing.dependencies import Probe, Thoroughness, ask_storage, ask_vault, probes_of
-from shared.runs.probing.machine import ask_disk, check_clock
+from shared.runs.probing.machine import ask_clock, ask_disk, check_schedule
 from shared.runs.resources import Resources
 from shared.telemetry import telling
 from shared.telemetry.threads import Threads
@@ -26,16 +25,21 @@ log = logging.getLogger(__name__)
 
 _PROBES_AT_ONCE = 16
 _NOT_ASKED = "Not asked, because storage or the vault is not ready: mend that first."
+_NO_TIME = (
+    "Not asked, because the others took all the time there was. Ask again, or for its profile alone: "
+    "python -m shared.doctor --profile NAME."
+)
 _WHOLE = Thoroughness()
+LONGEST = 120.0  # seconds; Azure gives up on a request after 230, and what has begun has to come to its end
 
 
 def check_health(
-    resources: Resources, only: str | None = None, *, how: Thoroughness = _WHOLE, within: float = math.inf
+    resources: Resources, only: str | None = None, *, how: Thoroughness = _WHOLE, within: float = LONGEST
 ) -> Health:
     """Probe this machine, storage, vault, every site, cluster, relay and webhook, side by side.
 
     Each takes 15 s at most once it is reached, a relay 35. ``only`` names the one profile to ask about. What has not
-    begun ``within`` seconds is left out, and another time something else. Telemetry hears of whatever was asked.
+    begun ``within`` seconds is not asked, and another time something else. Telemetry hears of whatever was asked.
     Raises ``NotFound`` for a profile that is not there.
     """
     ends = monotonic() + within
@@ -43,20 +47,19 @@ def check_health(
     profiles = [file.profile for file in files.values() if file.profile is not None]
     with Threads(_PROBES_AT_ONCE, thread_name_prefix="probe") as pool:
         base = tuple(pool.map(_asked, _base(resources, profiles)))
-        rest = [each for profile in profiles for each in probes_of(resources, profile, how)]
-        rest.append(Probe("clock", "host", partial(_ask_clock, resources=resources)))
-        if within < math.inf:
-            random.shuffle(rest)
+        rest = [Probe("clock", "host", partial(ask_clock, resources=resources))]
+        rest += [each for profile in profiles for each in probes_of(resources, profile, how)]
         if Health(base).usable:
-            begun = pool.map(lambda probe: _asked(probe) if monotonic() < ends else None, rest)
-            found = tuple(check for check in begun if check is not None)
+            drawn = [0, *random.sample(range(1, len(rest)), len(rest) - 1)]
+            found = dict(zip(drawn, pool.map(lambda at: _asked_before(ends, rest[at]), drawn), strict=True))
+            behind = [found[at] for at in range(len(rest))]
         else:
-            found = tuple(_left_out(probe) for probe in rest)
-    health = Health((*base, *unread, *_broken(files), *found))
+            behind = [_left_out(probe, _NOT_ASKED) for probe in rest]
+    health = Health((*base, *unread, *_broken(files), *_unscheduled(resources, profiles), *behind))
     for profile in profiles:
         telling.dependency(profile.name, "profile", ready=True)
     for check in health.checks:
-        if check.remedy != _NOT_ASKED:
+        if check.remedy not in (_NOT_ASKED, _NO_TIME):
             telling.dependency(check.name, check.kind, ready=check.ready)
     return health
 
@@ -64,12 +67,10 @@ def check_health(
 def _profiles(resources: Resources, only: str | None) -> tuple[dict[str, ProfileFile], list[Check]]:
     """The files to ask about; and the check of their place, where there is something to say of it."""
     try:
-        if only is not None:
-            return {only: resources.profile_file(only)}, []
-        files = resources.profiles()
+        files = {only: resources.profile_file(only)} if only is not None else resources.profiles()
+    except NotFound:
+        raise
     except RealignError as error:
-        if only is not None:
-            raise
         return {}, [Check("profiles", "profiles", ready=False, latency_ms=0, remedy=str(error))]
     if not files:
         place = resources.settings.profiles.container or resources.settings.profiles.folder
@@ -84,19 +85,26 @@ def _base(resources: Resources, profiles: list[Profile]) -> Iterator[Probe]:
     yield Probe("disk", "host", ask_disk)
 
 
-def _ask_clock(walk: Walk, resources: Resources) -> None:
-    with walk.stage("time") as note:
-        note(f"{check_clock(resources.now(), resources.try_storage()).total_seconds():+.0f} s")
-
-
 def _broken(files: dict[str, ProfileFile]) -> Iterator[Check]:
     for name, file in files.items():
         if file.profile is None:
             yield Check(name, "profile", ready=False, latency_ms=0, remedy=" ".join(file.errors))
 
 
-def _left_out(probe: Probe) -> Check:
-    return Check(probe.name, probe.kind, ready=False, latency_ms=0, remedy=_NOT_ASKED)
+def _unscheduled(resources: Resources, profiles: list[Profile]) -> Iterator[Check]:
+    if any(profile.schedule for profile in profiles):
+        try:
+            check_schedule(resources.settings.profiles.schedule)
+        except RealignError as error:
+            yield Check("schedule", "host", ready=False, latency_ms=0, remedy=str(error))
+
+
+def _left_out(probe: Probe, why: str) -> Check:
+    return Check(probe.name, probe.kind, ready=False, latency_ms=0, remedy=why)
+
+
+def _asked_before(ends: float, probe: Probe) -> Check:
+    return _asked(probe) if monotonic() < ends else _left_out(probe, _NO_TIME)
 
 
 def _asked(probe: Probe) -> Check:

@@ -15,7 +15,9 @@ from time import monotonic
 
 from shared.azure.runs import ACTIVE
 from shared.errors import RealignError
-from shared.model.run import Run, RunId
+from shared.model.run import RemapState, Run, RunId
+from shared.profile.policy import OLDEST_PLAN
+from shared.runs.deciding.review import REVIEWABLE
 from shared.runs.resources import Resources
 
 LONGEST = 540.0  # seconds: below the ten minutes that a step may work at a time
@@ -39,7 +41,8 @@ def remove_old(resources: Resources, longest: float = LONGEST) -> Removed:
     Raises ``StorageError`` where the account fails altogether; a run that cannot be removed keeps no other.
     """
     now, ends = resources.now(), monotonic() + longest
-    before = now - timedelta(days=resources.settings.retention.days)
+    days = resources.settings.retention.days
+    before = now - timedelta(days=days)
     runs = failed = 0
     whole = True
     for profile, run_id in resources.runs.created_before(before):
@@ -47,7 +50,7 @@ def remove_old(resources: Resources, longest: float = LONGEST) -> Removed:
             whole = False
             break
         try:
-            runs += _remove(resources, profile, run_id, before)
+            runs += _remove(resources, profile, run_id, days)
         except RealignError as error:
             failed += 1
             log.error("run not removed run=%s: %s", run_id, error)
@@ -58,13 +61,13 @@ def remove_old(resources: Resources, longest: float = LONGEST) -> Removed:
     return Removed(runs, failed, expired, whole)
 
 
-def _remove(resources: Resources, profile: str, run_id: RunId, before: datetime) -> bool:
+def _remove(resources: Resources, profile: str, run_id: RunId, days: int) -> bool:
     found = resources.runs.find(run_id)
     site_id = None
     if found is not None:
         run = found.value
         site_id = run.site_id
-        if run.status in ACTIVE or _last_change(run) >= before or not resources.runs.remove(found):
+        if run.status in ACTIVE or _kept_until(run, days) >= resources.now() or not resources.runs.remove(found):
             return False
     resources.batches.remove(site_id, run_id)
     for kept in (resources.remaps, resources.inputs, resources.events, resources.zone_moves, resources.notices):
@@ -73,5 +76,9 @@ def _remove(resources: Resources, profile: str, run_id: RunId, before: datetime)
     return True
 
 
-def _last_change(run: Run) -> datetime:
-    return max(at for at in (run.created_at, run.ended_at, run.updated_at) if at is not None)
+def _kept_until(run: Run, days: int) -> datetime:
+    """Whatever its profile says of the age of plans: nobody may still decide on what is removed."""
+    last = max(at for at in (run.created_at, run.ended_at, run.updated_at) if at is not None)
+    waits = run.status in REVIEWABLE and run.states.get(RemapState.PROPOSED.value, 0) > 0
+    planned = run.planned_at or run.created_at
+    return max(last + timedelta(days=days), planned + OLDEST_PLAN) if waits else last + timedelta(days=days)

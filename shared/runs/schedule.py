@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 
-from shared.errors import NotFound, RealignError
+from shared.errors import NotFound, RealignError, StorageError
 from shared.model.run import RunId, RunStatus
 from shared.profile.profile import Profile
 from shared.runs.access import SCHEDULE
 from shared.runs.probing.check import Walk
-from shared.runs.probing.machine import ask_disk, check_clock
+from shared.runs.probing.machine import ask_clock, ask_disk
 from shared.runs.request import RunRequest
 from shared.runs.resources import Resources
 from shared.runs.start import start_run
 from shared.telemetry.subject import working_on
+
+PAUSES = (10.0, 30.0, 60.0)  # seconds
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +33,7 @@ def start_scheduled(resources: Resources) -> tuple[RunId, ...]:
     be found too late.
     """
     ask_disk(Walk())
-    check_clock(resources.now(), resources.try_storage())
+    _ask_storage_and_clock(resources)
     waiting = _profiles_waiting(resources)
     started, failures = [], []
     for name, file in sorted(resources.profiles().items()):
@@ -50,9 +52,22 @@ def start_scheduled(resources: Resources) -> tuple[RunId, ...]:
     return tuple(started)
 
 
+def _ask_storage_and_clock(resources: Resources) -> None:
+    """With patience: a night's runs are not to be lost for storage that was busy for a minute."""
+    for pause in PAUSES:
+        try:
+            return ask_clock(Walk(), resources)
+        except StorageError as error:
+            if not error.retryable:
+                raise
+            log.warning("schedule waits seconds=%s: %s", pause, error)
+            resources.pause(pause)
+    return ask_clock(Walk(), resources)
+
+
 def _start(resources: Resources, profile: Profile) -> RunId:
     with working_on(profile=profile.name):
-        return start_run(resources, profile.name, RunRequest(), SCHEDULE, trigger="schedule").run.id
+        return start_run(resources, profile.name, RunRequest(), SCHEDULE, trigger="schedule", profile=profile).run.id
 
 
 def _on_hold(resources: Resources, name: str) -> bool:

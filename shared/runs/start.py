@@ -52,8 +52,10 @@ def start_run(
     *,
     trigger: str,
     idempotency_key: str | None = None,
+    profile: Profile | None = None,
 ) -> Started:
-    """Queue a run of a profile. ``trigger`` is ``http``, ``hook`` or ``schedule``.
+    """Queue a run of a profile. ``trigger`` is ``http``, ``hook`` or ``schedule``; ``profile`` is that profile, from
+    who has read it already: a schedule that let each of many profiles be looked up would read all of them for each.
 
     Raises ``NotFound``, ``ProfileInvalid``, ``InvalidRequest``, ``NotAllowed``, ``ProfileBusy``,
     ``TooManyRequests``, ``IdempotencyMismatch`` and ``StorageError``; then nothing was started.
@@ -61,7 +63,7 @@ def start_run(
     earlier = _earlier(resources, profile_name, request, caller, idempotency_key)
     if earlier is not None:
         return Started(earlier, replayed=True)
-    profile = resources.profile(profile_name)
+    profile = profile or resources.profile(profile_name)
     _check_target(profile, request)
     _check_times(request, resources.now())
     csv_names = names_from_csv(request.machines_csv) if request.machines_csv is not None else None

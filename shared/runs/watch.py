@@ -38,16 +38,24 @@ def watch(resources: Resources) -> None:
     """Look once. Without telemetry there is nobody to tell, and nothing is asked."""
     if not telling.started():
         return
-    for name, file in sorted(resources.profiles().items()):
-        if file.profile is None:
-            continue
-        with working_on(profile=name):
+    for profile in _profiles(resources):
+        with working_on(profile=profile.name):
             try:
-                _tell_of_runs(resources, file.profile)
+                _tell_of_runs(resources, profile)
             except RealignError as error:
-                log.warning("runs not looked at profile=%s: %s", name, error)
+                log.warning("runs not looked at profile=%s: %s", profile.name, error)
     health = check_health(resources, how=_BRIEFLY, within=PROBE_SECONDS)
     log.info("watched ready=%s of=%s", sum(check.ready for check in health.checks), len(health.checks))
+
+
+def _profiles(resources: Resources) -> list[Profile]:
+    """None where their place cannot be read: the look at what is ready has to tell of that, and of storage."""
+    try:
+        files = resources.profiles()
+    except RealignError as error:
+        log.warning("profiles not looked at: %s", error)
+        return []
+    return [file.profile for _, file in sorted(files.items()) if file.profile is not None]
 
 
 def _tell_of_runs(resources: Resources, profile: Profile) -> None:

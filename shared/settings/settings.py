@@ -27,10 +27,14 @@ class VaultSettings:
 
 @dataclass(frozen=True, slots=True)
 class ProfileSettings:
-    """A folder, or the URL of a blob container; the other one is empty."""
+    """A folder, or the URL of a blob container; the other one is empty.
+
+    ``schedule`` is when the platform starts the scheduled ones. Without it the app works, and its schedule does not.
+    """
 
     folder: str = ""
     container: str = ""
+    schedule: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,16 +129,16 @@ def _notify(environ: Mapping[str, str], problems: list[str]) -> NotifySettings:
 
 
 def _profiles(environ: Mapping[str, str], problems: list[str]) -> ProfileSettings:
-    place = value_of(environ, "REALIGN_PROFILES") or "profiles"
+    place, schedule = value_of(environ, "REALIGN_PROFILES") or "profiles", value_of(environ, "REALIGN_SCHEDULE")
     if not re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*://", place):
-        return ProfileSettings(folder=place)
+        return ProfileSettings(folder=place, schedule=schedule)
     # a signature in the URL would be a secret in an app setting, and it would end some day
     if not re.fullmatch(r"https?://[^/?#@]+(/[a-z0-9]+)?/[a-z0-9](-?[a-z0-9]){2,62}/?", place):
         problems.append(
             "REALIGN_PROFILES is neither a folder nor the URL of a blob container: write it as "
             "https://account.blob.core.windows.net/profiles, without a signature."
         )
-    return ProfileSettings(container=place.rstrip("/"))
+    return ProfileSettings(container=place.rstrip("/"), schedule=schedule)
 
 
 def _retention(environ: Mapping[str, str], problems: list[str]) -> RetentionSettings:

@@ -46,7 +46,6 @@ def read_storage(environ: Mapping[str, str], problems: list[str]) -> StorageSett
     account_setting, account = member_of(environ, "accountName")
     if account is not None and not _ACCOUNT_NAME.fullmatch(account):
         problems.append(f"{account_setting} must be a storage account's name: 3 to 24 lower-case letters and digits.")
-        account = None
         return StorageSettings()
     uris = {service: _service_uri(environ, service, account, problems) for service in ("table", "queue", "blob")}
     missing = [f"{STORAGE}__{service}ServiceUri" for service in ("table", "queue") if uris[service] is None]

@@ -46,8 +46,13 @@ def run_guide(app: App, name: str, folder: Path) -> str:
     But for the first wait: it is left out, so that the loop that asks again has something to do.
     """
     script = "\n".join(blocks(name, "sh")).replace("Prefer: wait=100", "Prefer: wait=0", int(name == "curl.md"))
+    return run_script(app, script, folder)
+
+
+def run_script(app: App, script: str, folder: Path, **more: str) -> str:
     approver = next(f"{key}: {value}" for key, value in principal("Approver", name="Ada").items())
     known = {"APP": app.api.url, "KEY": app.sandbox.function_key, "SIGN_IN": approver, "PROFILE": app.name}
+    known |= more
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
         cwd=folder,
@@ -82,6 +87,19 @@ def test_the_calls_for_those_who_come_from_the_scripts(app: App, tmp_path: Path)
     what_if = json.loads((tmp_path / "whatif.json").read_text())
     assert (what_if["status"], what_if["counts"]["findings"]) == ("planned", {"remap": 2})
     assert "is awaiting-review" in said
+
+
+@pytest.mark.skipif(bool(missing), reason=f"needs {', '.join(missing)}")
+def test_the_commands_for_a_bad_night_show_what_is_wrong_and_take_an_approval_back(app: App, tmp_path: Path) -> None:
+    run = app.api.run(app.name)
+    app.api.until_rest(app.api.approve(run)["id"])
+    look, *_, back = [text for text in blocks("../operations.md", "sh") if "realign GET" in text]
+    said = run_script(app, f"{look}\n{back}", tmp_path, RUN=run["id"])
+    assert '"ready"\n' in said
+    assert f"\t{run['id']}\t{app.name}\tcompleted\t" in said
+    assert "rollback-requested" in said
+    assert (tmp_path / f"realign-{run['id']}.html").read_text().startswith("<!doctype html>")
+    assert app.api.until_rest(run["id"])["status"] == "rolled-back"
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in GUIDES.glob("*.md")))

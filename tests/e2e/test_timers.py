@@ -67,6 +67,16 @@ def test_the_timer_fails_with_what_kept_it_from_starting_profiles_and_starts_the
     eventually(lambda: rested(app))
 
 
+def test_a_missing_setting_is_named_by_health_and_by_the_timer_that_fails(serve: Serve) -> None:
+    told = "KEY_VAULT_URL is not set: give the vault's URL"
+    with serve("healthy", {"KEY_VAULT_URL": ""}) as app:
+        answer = app.api.get("/api/health/ready")
+        assert (answer.status_code, answer.json()["code"]) == (500, "settings-invalid")
+        assert told in answer.json()["detail"]
+        app.api.fire("reconcile")
+        eventually(lambda: told in app.host.full_log().partition("in reconcile\n")[2])
+
+
 def test_the_schedule_itself_starts_runs_and_does_not_pile_them_up(serve: Serve) -> None:
     with serve("healthy", {"REALIGN_SCHEDULE": "* * * * * *"}) as app:
         app.sandbox.faults.set("prism-slow", 2_000)

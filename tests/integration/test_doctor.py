@@ -69,7 +69,7 @@ def test_everything_is_ready_and_every_way_was_walked(sandbox: Sandbox) -> None:
 def test_as_a_command_it_reads_the_environment_and_a_settings_file(sandbox: Sandbox, tmp_path: Path) -> None:
     file = tmp_path / "local.settings.json"
     environ = dict(sandbox.environ)
-    file.write_text(json.dumps({"Values": {"KEY_VAULT_URL": environ.pop("KEY_VAULT_URL")}}))
+    environ.pop("KEY_VAULT_URL")
     command = [sys.executable, "-m", "shared.doctor"]
     without = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60, check=False)
     assert (without.returncode, without.stderr) == (UNAVAILABLE, "")
@@ -77,9 +77,19 @@ def test_as_a_command_it_reads_the_environment_and_a_settings_file(sandbox: Sand
         "The app settings are not complete:\n"
         "  KEY_VAULT_URL is not set: give the vault's URL, such as https://name.vault.azure.net.\n"
     )
+    values = {"KEY_VAULT_URL": sandbox.environ["KEY_VAULT_URL"], "REALIGN_PROFILES": "of the file, not the environment"}
+    file.write_text(json.dumps({"Values": values}))
     command += ["--settings", str(file), "--profile", sandbox.scenario.profile_name]
     done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (READY, ""), done.stdout
+
+
+def test_every_documented_call_is_one_that_it_takes() -> None:
+    pages = "".join(page.read_text("utf-8") for page in (ROOT / "docs").glob("*.md"))
+    calls = set(re.findall(r"python -m shared\.doctor((?: +(?!#)[\w./-]+)*)", pages))
+    assert len(calls) >= 3
+    for call in calls:
+        assert main(call.split(), {}, io.StringIO()) == UNAVAILABLE, call
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"Values": 1}', None])
@@ -135,6 +145,13 @@ def test_a_vault_that_refuses_is_named_and_nothing_behind_it_is_asked(sandbox: S
     assert sandbox.calls.count("citrix", "GET", "/Me") == 0
 
 
+def test_a_secret_that_is_disabled_is_not_taken_for_a_vault_that_refuses(sandbox: Sandbox) -> None:
+    sandbox.faults.set("vault-denied", 1)
+    code, text = doctor(sandbox)
+    assert block(text, "key-vault").startswith("  ok  "), text
+    assert code == READY
+
+
 def test_a_vault_that_does_not_exist_is_a_name_that_nobody_knows(sandbox: Sandbox) -> None:
     code, text = doctor(sandbox, KEY_VAULT_URL="https://nobody.invalid")
     assert code == UNAVAILABLE
@@ -148,6 +165,26 @@ def test_storage_that_is_busy_is_named(sandbox: Sandbox) -> None:
     assert "is too busy" in block(text, "storage")
 
 
+def test_profiles_with_a_schedule_want_the_setting_that_says_when(sandbox: Sandbox) -> None:
+    assert "schedule" not in doctor(sandbox, REALIGN_SCHEDULE="")[1], "no profile asks for one"
+    edit(sandbox, lambda document: document.update(schedule=True))
+    code, text = doctor(sandbox, REALIGN_SCHEDULE="")
+    assert code == DEGRADED
+    assert "REALIGN_SCHEDULE is not set, so nothing starts" in block(text, "schedule")
+    assert doctor(sandbox)[0] == READY
+
+
+def test_what_there_was_no_time_for_is_said_and_not_taken_for_ready(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.doctor.PATIENCE", 0.0)
+    code, text = doctor(sandbox)
+    assert code == DEGRADED
+    told = block(text, f"{sandbox.scenario.profile_name}/paris")
+    assert "Not asked, because the others took all the time there was" in told
+    assert "python -m shared.doctor --profile NAME" in told
+
+
 def test_a_hosting_connection_that_the_site_does_not_have_is_named_with_those_it_has(sandbox: Sandbox) -> None:
     edit(sandbox, lambda document: document["clusters"][0].update(hostingConnection="Nutanix AHV Pari"))
     code, text = doctor(sandbox)
@@ -155,6 +192,22 @@ def test_a_hosting_connection_that_the_site_does_not_have_is_named_with_those_it
     told = block(text, f"{sandbox.scenario.profile_name}/site")
     assert "no hosting connection 'Nutanix AHV Pari', which cluster paris of the profile names" in told
     assert "the site has: Nutanix AHV Amsterdam, Nutanix AHV Paris" in told
+
+
+def test_an_account_that_may_sign_in_and_not_read_is_told_by_its_rights(
+    sandbox_for: Callable[..., Sandbox], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox = sandbox_for("recovery-plan-central-v4")
+    for name in ("IDENTITY_ENDPOINT", "IDENTITY_HEADER"):
+        monkeypatch.setenv(name, sandbox.environ[name])
+    sandbox.world.site.forbidden.add("listMachines")
+    sandbox.world.prisms["pc-amsterdam"].forbidden.add("v4ListRecoveryPlanJobs")
+    _, text = doctor(sandbox)
+    site, cluster = (block(text, f"{sandbox.scenario.profile_name}/{name}") for name in ("site", "pc-amsterdam"))
+    assert "rights FAILED" in site
+    assert "HTTP 403" in site
+    assert "rights FAILED" in cluster
+    assert "Give the account a role that may read" in cluster
 
 
 def test_a_certificate_of_another_authority_is_a_matter_of_the_profiles_ca(sandbox: Sandbox) -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
 
 from sandbox.azurite import Azurite
+from shared.azure.holds import Hold
 from shared.azure.storage import TABLES, Storage
 from shared.azure.table import Table, Versioned
 from shared.errors import NotFound, StorageError
+from shared.model.notice import Notice, NoticeEvent
+from shared.model.remap import ZoneMove, ZoneMoveState
 from shared.model.run import Run, RunId, RunStatus
 from shared.runs.retention import Removed, remove_old
+from shared.settings.settings import load
 from shared.settings.storage import StorageSettings
 from tests.integration.workplace import OLIVE, W11, Workplace, workplace
 
@@ -48,8 +53,12 @@ def test_a_run_is_kept_for_ninety_days_and_then_goes_with_all_that_belongs_to_it
     place: Workplace, storage: Storage
 ) -> None:
     run_id = place.applied(scope={"machines": list(W11)})
-    kept = {line.partition(" ")[0] for line in rows_with(storage, run_id)}
-    assert kept == {"runs", "remaps", "inputs", "events"}
+    place.resources.zone_moves.put(
+        run_id, ZoneMove("Desktops", "c", "Paris", "p", "Amsterdam", "a", ZoneMoveState.MOVED)
+    )
+    place.resources.notices.keep(run_id, Notice("k", NoticeEvent.COMPLETED, "{}", place.clock(), place.clock()))
+    kept = {re.split(r"[ :]", line)[1] for line in rows_with(storage, run_id)}
+    assert kept >= {"run", "profile", "batch", "zone", "notice"}
     place.clock.advance(DAYS_90 - AN_HOUR)
     assert remove_old(place.resources).runs == 0
     assert place.run(run_id).status is RunStatus.COMPLETED
@@ -78,6 +87,20 @@ def test_a_run_at_work_is_never_removed(place: Workplace) -> None:
     assert remove_old(place.resources).runs == 0
     place.work()
     assert place.run(waiting).status is RunStatus.AWAITING_REVIEW
+
+
+def test_a_plan_that_may_still_be_decided_on_is_not_removed(place: Workplace) -> None:
+    place.resources.settings = load({**place.sandbox.environ, "REALIGN_RETENTION_DAYS": "1"})
+    waiting = place.planned(place.profile({"planMaxAgeHours": 720}))
+    over = place.planned(place.profile(), mode="report")
+    place.clock.advance(29 * 24 * AN_HOUR)
+    assert remove_old(place.resources).runs == 1
+    with pytest.raises(NotFound):
+        place.run(over)
+    place.approve(waiting)
+    place.clock.advance(2 * 24 * AN_HOUR)
+    place.work()
+    assert place.run(waiting).status is RunStatus.COMPLETED
 
 
 def test_a_run_that_somebody_goes_on_with_meanwhile_stays_whole(
@@ -131,12 +154,14 @@ def test_what_has_expired_goes_too(place: Workplace, storage: Storage) -> None:
     resources, now = place.resources, place.clock()
     resources.idempotency.claim("emea", OLIVE.name, "key", "hash", RunId("a"), now)
     resources.refusals.remember("prism-paris", "v1", "prism.example", now)
+    resources.holds.put("emea", Hold(now + timedelta(hours=24), OLIVE.name, now))
     place.clock.advance(23 * AN_HOUR)
     assert remove_old(resources).expired == 0
     assert resources.idempotency.find("emea", OLIVE.name, "key", "hash", place.clock()) == "a"
     place.clock.advance(2 * AN_HOUR)
-    assert remove_old(resources).expired == 2
-    assert [list(storage.table(name).query("PartitionKey ge ''")) for name in ("idempotency", "refusals")] == [[], []]
+    assert remove_old(resources).expired == 3
+    for name in ("idempotency", "refusals", "locks"):
+        assert list(storage.table(name).query("PartitionKey ge ''")) == [], name
 
 
 def test_what_a_removed_run_moved_away_from_is_still_no_candidate(place: Workplace) -> None:

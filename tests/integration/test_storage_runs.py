@@ -12,8 +12,8 @@ from sandbox.azurite import Azurite
 from shared.azure.run_row import run_to_row
 from shared.azure.runs import Runs, new_run_id
 from shared.azure.storage import Storage
-from shared.azure.table import Versioned
-from shared.errors import EditedElsewhere, IllegalMove, NotFound
+from shared.azure.table import Table, Versioned
+from shared.errors import EditedElsewhere, IllegalMove, NotFound, StorageError
 from shared.model.run import Limits, Mode, Run, RunId, RunStatus
 from shared.settings.storage import StorageSettings
 
@@ -188,6 +188,24 @@ def test_profiles_whose_names_begin_alike_do_not_mix(runs: Runs) -> None:
     runs.create(run(1, profile="emea"))
     runs.create(run(2, profile="emea-vdi"))
     assert [r.profile for r in runs.newest("emea", None, None, 10)] == ["emea"]
+
+
+def test_a_run_of_a_newer_version_hides_no_other(storage: Storage, runs: Runs) -> None:
+    ours, theirs = run(1), run(2)
+    runs.create(ours)
+    runs.create(theirs)
+    newer = Table(storage.table("runs")._client, "acme", upgrades=(dict,))  # a version that has one step more
+    for row in list(storage.table("runs").query(f"RowKey eq '{theirs.id}'")):
+        newer.put(row.values)
+    assert runs.active() == [theirs.id, ours.id]
+    assert list(runs.created_before(NOW + timedelta(days=1))) == [("emea", theirs.id), ("emea", ours.id)]
+    assert runs.count_since("emea", NOW, 10) == 2
+    assert runs.newest(None, None, None, 10) == runs.newest("emea", None, None, 10) == [ours]
+    assert list(runs.newest_first("emea", 10)) == [ours]
+    with pytest.raises(StorageError, match="newer version of Realign.*Deploy that version again"):
+        runs.get(theirs.id)
+    with pytest.raises(StorageError, match="newer version of Realign"):  # whose plan may be the newest
+        runs.newest_plan("emea")
 
 
 def pages(runs: Runs, profile: str | None) -> list[Run]:

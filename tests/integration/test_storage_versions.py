@@ -87,9 +87,18 @@ def test_a_merge_into_an_older_row_is_not_taken_for_the_whole(first: Table, seco
 
 def test_a_newer_row_is_refused_with_what_to_do(first: Table, second: Table) -> None:
     second.put({"PartitionKey": "p", "RowKey": "a", "hue": "red"})
-    for read in (lambda: first.get("p", "a"), lambda: list(first.query("PartitionKey eq 'p'", select=["RowKey"]))):
+    for read in (lambda: first.get("p", "a"), lambda: list(first.query("PartitionKey eq 'p'", select=["hue"]))):
         with pytest.raises(StorageError, match=r"newer version of Realign: a row has version 2.*Deploy that version"):
             read()
+
+
+def test_who_asks_for_keys_alone_or_can_do_without_gets_the_others(first: Table, second: Table) -> None:
+    second.put({"PartitionKey": "p", "RowKey": "a", "hue": "red"})
+    first.put({"PartitionKey": "p", "RowKey": "b", "colour": "red"})
+    keys = [row.values["RowKey"] for row in first.query("PartitionKey eq 'p'", select=["RowKey"])]
+    told: list[str] = []
+    read = [row.values["RowKey"] for row in first.query("PartitionKey eq 'p'", unread=lambda key, _: told.append(key))]
+    assert (keys, read, told) == (["a", "b"], ["b"], ["a"])
 
 
 def test_steps_are_taken_in_order_from_where_the_row_stands() -> None:

@@ -227,6 +227,16 @@ def test_a_look_ends_in_time_and_leaves_out_what_it_did_not_begin(place: Workpla
     }  # fmt: skip
 
 
+def test_a_look_at_profiles_that_cannot_be_read_tells_of_that_and_of_the_rest(
+    place: Workplace, azurite: Azurite, kept: Kept
+) -> None:
+    resources = place.another_worker()
+    resources.settings = load({**resources.environ, "REALIGN_PROFILES": f"{azurite.blob_url}/nowhere"})
+    watch(resources)
+    told = by(kept.points()["realign.dependency.ready"], "name")
+    assert (told["profiles"], told["storage"], told["key-vault"]) == (0, 1, 1)
+
+
 def test_drift_waits_since_the_first_plan_that_nobody_decided_on(
     place: Workplace, alone: Callable[..., str], looked: Callable[[], dict[str, Any]]
 ) -> None:

@@ -354,3 +354,54 @@ def test_a_schedule_starts_nothing_while_the_clock_is_five_minutes_off(sandbox: 
     with pytest.raises(RealignError, match="The clock of this machine is .* s behind the storage account's"):
         start_scheduled(resources)
     assert resources.runs.newest("askew", None, None, 1) == []
+
+
+def test_a_schedule_starts_although_storage_takes_half_a_minute_to_answer(
+    sandbox: Sandbox, resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed_profile(sandbox, "slow-storage", schedule=True)
+    now, try_storage = resources.now, resources.try_storage
+
+    def slow() -> datetime:
+        resources.now = lambda: now() + timedelta(seconds=30)
+        return try_storage() + timedelta(seconds=29)
+
+    monkeypatch.setattr(resources, "try_storage", slow)
+    start_scheduled(resources)
+    assert len(resources.runs.newest("slow-storage", None, None, 1)) == 1
+
+
+@pytest.mark.parametrize(("refusals", "starts"), [(2, True), (9, False)])
+def test_a_schedule_waits_for_storage_that_is_busy_for_a_minute_and_then_says_so(
+    sandbox: Sandbox, resources: Resources, monkeypatch: pytest.MonkeyPatch, refusals: int, starts: bool
+) -> None:
+    changed_profile(sandbox, name := f"busy-{refusals}-times", schedule=True)
+    pauses: list[float] = []
+    resources.pause = pauses.append
+    try_storage, left = resources.try_storage, [StorageError("Too busy.", kind="throttled", retryable=True)] * refusals
+
+    def busy() -> datetime:
+        if left:
+            raise left.pop()
+        return try_storage()
+
+    monkeypatch.setattr(resources, "try_storage", busy)
+    if starts:
+        start_scheduled(resources)
+        assert pauses == [10, 30]
+    else:
+        with pytest.raises(StorageError, match="Too busy"):
+            start_scheduled(resources)
+        assert sum(pauses) == 100
+    assert len(resources.runs.newest(name, None, None, 2)) == int(starts)
+
+
+def test_a_schedule_reads_each_profile_once_however_many_there_are(
+    sandbox: Sandbox, resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        changed_profile(sandbox, f"one-of-many-{number}", schedule=True)
+    read, times = resources.profiles, []
+    monkeypatch.setattr(resources, "profiles", lambda: times.append(1) or read())
+    assert len(start_scheduled(resources)) >= 3
+    assert len(times) == 1

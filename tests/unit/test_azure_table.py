@@ -53,7 +53,7 @@ def test_a_list_without_etags_has_those_that_its_time_stamps_say() -> None:
         "W/\"datetime'2026-11-22T12%3A00%3A00.0156429Z'\""
     ]
     asked = parse_qs(urlsplit(wire.sent[-1].url or "").query)
-    assert asked["$select"] == ["RowKey,schema,Timestamp"]
+    assert asked["$select"] == ["RowKey,Timestamp"]
 
 
 @pytest.mark.parametrize(

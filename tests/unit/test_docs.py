@@ -297,3 +297,27 @@ def test_every_system_that_a_call_can_go_to_is_documented() -> None:
     systems = set(re.findall(r'system="([a-z]+)"', code)) | set(re.findall(r'Call\.to\(\s*"([a-z]+)"', code))
     assert systems > {"citrix", "prism"}
     assert [name for name in systems - {"other"} if f"`{name}`" not in doc("observability.md")] == []
+
+
+def sentences_of_code() -> str:
+    """What the code may say: its literals, with a mark where a value stands."""
+    found = []
+    for part in ("shared", "functions"):
+        for path in (ROOT / part).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.JoinedStr):
+                    found.append("\0".join(str(each.value) for each in node.values if isinstance(each, ast.Constant)))
+                elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    found.append(node.value)
+    return "\n".join(found)
+
+
+def test_every_message_that_is_quoted_is_one_that_the_code_writes() -> None:
+    said, quoted = sentences_of_code(), set()
+    for page in ("operations.md", "troubleshooting.md"):
+        prose = re.sub(r"```.*?```", "", doc(page), flags=re.DOTALL)
+        plain = re.sub(r"`[^`\n]*`", "`", prose)
+        quoted |= {" ".join(text.split()) for text in re.findall(r'"([^"`]+)"', plain)}
+        quoted |= set(re.findall(r"log (?:says|names them)[^`]{0,4}`([^`]+)`", prose))
+    assert len(quoted) >= 9
+    assert [text for text in sorted(quoted) if not all(part.strip() in said for part in text.split("..."))] == []

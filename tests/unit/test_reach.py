@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import socket
 import ssl
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import trustme
 
 from shared.errors import RealignError, Upstream
 from shared.runs.probing.check import Walk
-from shared.runs.probing.machine import ask_disk, check_clock
+from shared.runs.probing.machine import ask_disk, check_clock, check_schedule
 from shared.runs.probing.reach import reach
 from shared.transport import trust_anchors
 
@@ -148,6 +150,14 @@ def test_a_port_that_speaks_no_tls(says: bytes) -> None:
     assert stages[-1] == ("tls", False)
 
 
+def test_a_port_that_accepts_and_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.runs.probing.reach.CONNECT_TIMEOUT", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        sentence, stages = ends(f"https://localhost:{silent.getsockname()[1]}")
+    assert "accepts a connection and then says nothing" in sentence
+    assert stages[-1] == ("tls", False)
+
+
 def test_behind_a_proxy_only_the_way_to_the_proxy_is_walked() -> None:
     with listening() as port:
         proxy = f"http://user:secret@localhost:{port}"
@@ -161,18 +171,47 @@ def test_behind_a_proxy_only_the_way_to_the_proxy_is_walked() -> None:
 
 @pytest.mark.parametrize("seconds", [0, 10, -10])
 def test_clocks_that_differ_by_what_locks_allow_for_are_right(seconds: int) -> None:
-    assert check_clock(NOW, NOW + timedelta(seconds=seconds)) == timedelta(seconds=-seconds)
+    assert check_clock(NOW, NOW + timedelta(seconds=seconds), NOW) == timedelta(seconds=-seconds)
+
+
+def test_an_account_that_takes_half_a_minute_to_answer_makes_no_clock_wrong() -> None:
+    asked, answered = NOW, NOW + timedelta(seconds=30)
+    assert check_clock(asked, NOW + timedelta(seconds=29), answered) == timedelta()
+    with pytest.raises(RealignError, match="300 s behind"):
+        check_clock(asked, answered + timedelta(minutes=5), answered)
 
 
 @pytest.mark.parametrize(("minutes", "told"), [(5, "300 s behind"), (-5, "300 s ahead of")])
 def test_a_clock_that_is_five_minutes_off_is_named_with_its_way(minutes: int, told: str) -> None:
     with pytest.raises(RealignError, match=f"The clock of this machine is {told} the storage account's.*NTP"):
-        check_clock(NOW, NOW + timedelta(minutes=minutes))
+        check_clock(NOW, NOW + timedelta(minutes=minutes), NOW)
 
 
 def test_a_disk_that_is_full_is_named_before_the_host_fails() -> None:
     walk = Walk()
-    ask_disk(walk, free=lambda _: 41_000_000_000)
+    ask_disk(walk, room=lambda: 41_000_000_000)
     assert walk.stages[-1].detail == "41,000 MB free"
     with pytest.raises(RealignError, match="has 3 MB left.*Restart the app"):
-        ask_disk(walk, free=lambda _: 3_000_000)
+        ask_disk(walk, room=lambda: 3_000_000)
+
+
+def test_a_disk_on_which_nothing_can_be_written_is_full(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", None)  # as in a process that has not looked for a folder yet
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "none")])
+    with pytest.raises(RealignError, match="has 0 MB left"):
+        ask_disk(Walk())
+
+
+@pytest.mark.parametrize("expression", ["0 0 3 * * *", "*/5 * * * *", " 0 30 9-17 * Jan-Mar Mon,Fri "])
+def test_a_schedule_of_five_or_six_fields_is_one(expression: str) -> None:
+    check_schedule(expression)
+
+
+@pytest.mark.parametrize(
+    ("expression", "told"),
+    [(None, "REALIGN_SCHEDULE is not set"), ("@daily", "'@daily', which is no schedule"), ("0 3 * *", "'0 3 * *'")],
+)
+def test_without_a_schedule_nothing_would_start_and_nobody_would_say_so(expression: str | None, told: str) -> None:
+    with pytest.raises(RealignError, match="so nothing starts the runs of profiles with a schedule") as caught:
+        check_schedule(expression)
+    assert told in str(caught.value)

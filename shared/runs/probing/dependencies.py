@@ -36,6 +36,7 @@ from shared.transport import trust_anchors
 PROBE_SECONDS = 15.0
 RELAY_SECONDS = 35.0  # a relay says after 30 that a listener does not answer
 _SOME = 5
+_NOBODYS = "realign-probe"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +68,31 @@ def ask_storage(walk: Walk, resources: Resources) -> None:
 
 
 def ask_vault(walk: Walk, resources: Resources, profiles: list[Profile]) -> None:
-    """One read that proves reachability and rights. That a secret is missing is the business of whoever needs it."""
+    """A read that proves reachability and rights. What is wrong with one secret is the business of whoever needs it."""
     reach(walk, resources.settings.vault.url, resources.public_trust, resources.environ, "KEY_VAULT_URL")
     with walk.stage("rights"):
         try:
-            resources.vault.secret(profiles[0].site.credential if profiles else "realign-probe")
+            _read_secret(resources, profiles[0].site.credential if profiles else _NOBODYS)
         except VaultError as error:
-            if error.kind not in ("missing", "malformed"):
+            # a secret that is disabled is refused like one without a role; of one that nobody has only the role tells
+            if error.kind != "forbidden" or _refused(resources, _NOBODYS):
                 raise
+
+
+def _read_secret(resources: Resources, name: str) -> None:
+    try:
+        resources.vault.secret(name)
+    except VaultError as error:
+        if error.kind not in ("missing", "malformed"):
+            raise
+
+
+def _refused(resources: Resources, name: str) -> bool:
+    try:
+        _read_secret(resources, name)
+    except VaultError:
+        return True
+    return False
 
 
 def probes_of(resources: Resources, profile: Profile, how: Thoroughness) -> Iterator[Probe]:

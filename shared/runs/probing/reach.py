@@ -49,7 +49,8 @@ def _certificate(tls: ssl.SSLSocket) -> str:
     """The version of TLS, and whose certificate it is until when."""
     found = tls.getpeercert() or {}
     subject = [item for part in found.get("subject", ()) for item in part]
-    whose = next((item[1] for item in subject if item[0] == "commonName"), "no name")
+    common = [str(item[1]) for item in subject if item[0] == "commonName"]
+    whose = next(iter([*common, *(str(each[1]) for each in found.get("subjectAltName", ()))]), "no name")
     return f"{tls.version()} with the certificate of {whose}, valid until {found.get('notAfter', 'an unknown time')}"
 
 
@@ -103,6 +104,12 @@ def _secured(connection: socket.socket, host: str, trust: ssl.SSLContext, settin
             return _certificate(tls)
     except ssl.SSLError as error:
         raise _distrusted(host, error, setting) from error
+    except TimeoutError as error:
+        what = (
+            f"accepts a connection and then says nothing for {CONNECT_TIMEOUT:.0f} s. Check that it is not overloaded, "
+            "and what leads there, such as a proxy or a hybrid connection whose end does not reach it."
+        )
+        raise _ended(host, what, "timeout") from error
     except OSError as error:
         what = f"closed the connection while TLS was agreed on. Check host and port in {setting}."
         raise _ended(host, what, "unreachable") from error
