@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from time import monotonic
 
@@ -38,6 +39,7 @@ def check_health(
 ) -> Health:
     """Probe this machine, storage, vault, every site, cluster, relay and webhook, side by side.
 
+    What several profiles name alike is asked once for all of them.
     Each takes 15 s at most once it is reached, a relay 35. ``only`` names the one profile to ask about. What has not
     begun ``within`` seconds is not asked, and another time something else. Telemetry hears of whatever was asked.
     Raises ``NotFound`` for a profile that is not there.
@@ -47,12 +49,14 @@ def check_health(
     profiles = [file.profile for file in files.values() if file.profile is not None]
     with Threads(_PROBES_AT_ONCE, thread_name_prefix="probe") as pool:
         base = tuple(pool.map(_asked, _base(resources, profiles)))
-        rest = [Probe("clock", "host", partial(ask_clock, resources=resources))]
+        rest = [Probe("clock", "host", "clock", partial(ask_clock, resources=resources))]
         rest += [each for profile in profiles for each in probes_of(resources, profile, how)]
         if Health(base).usable:
-            drawn = [0, *random.sample(range(1, len(rest)), len(rest) - 1)]
-            found = dict(zip(drawn, pool.map(lambda at: _asked_before(ends, rest[at]), drawn), strict=True))
-            behind = [found[at] for at in range(len(rest))]
+            clock, *others = {probe.way: probe for probe in rest}.values()
+            drawn = [clock, *random.sample(others, len(others))]
+            asked = pool.map(partial(_asked_before, ends), drawn)
+            found = {probe.way: check for probe, check in zip(drawn, asked, strict=True)}
+            behind = [replace(found[probe.way], name=probe.name) for probe in rest]
         else:
             behind = [_left_out(probe, _NOT_ASKED) for probe in rest]
     health = Health((*base, *unread, *_broken(files), *_unscheduled(resources, profiles), *behind))
@@ -80,9 +84,9 @@ def _profiles(resources: Resources, only: str | None) -> tuple[dict[str, Profile
 
 
 def _base(resources: Resources, profiles: list[Profile]) -> Iterator[Probe]:
-    yield Probe("storage", "storage", partial(ask_storage, resources=resources))
-    yield Probe("key-vault", "vault", partial(ask_vault, resources=resources, profiles=profiles))
-    yield Probe("disk", "host", ask_disk)
+    yield Probe("storage", "storage", "storage", partial(ask_storage, resources=resources))
+    yield Probe("key-vault", "vault", "vault", partial(ask_vault, resources=resources, profiles=profiles))
+    yield Probe("disk", "host", "disk", ask_disk)
 
 
 def _broken(files: dict[str, ProfileFile]) -> Iterator[Check]:

@@ -194,6 +194,23 @@ def test_a_hosting_connection_that_the_site_does_not_have_is_named_with_those_it
     assert "the site has: Nutanix AHV Amsterdam, Nutanix AHV Paris" in told
 
 
+def test_what_profiles_name_alike_is_asked_once_and_told_for_each(sandbox: Sandbox) -> None:
+    folder, document = sandbox.profile_file.parent, json.loads(sandbox.profile_file.read_text("utf-8"))
+    doctor(sandbox)
+    alone = sandbox.calls.count("prism/paris"), sandbox.calls.count("citrix")
+    assert all(alone)
+    for name in ("second", "third"):
+        (folder / f"{name}.json").write_text(json.dumps({**document, "name": name}), "utf-8")
+    document["clusters"][0]["credential"] = "nosuch"
+    (folder / "fourth.json").write_text(json.dumps({**document, "name": "fourth"}), "utf-8")
+    code, text = doctor(sandbox)
+    assert (sandbox.calls.count("prism/paris"), sandbox.calls.count("citrix")) == tuple(2 * each for each in alone)
+    assert code == DEGRADED
+    for name in ("second", "third"):
+        assert "FAIL" not in block(text, f"{name}/paris") + block(text, f"{name}/site")
+    assert "secret FAILED" in block(text, "fourth/paris")
+
+
 def test_an_account_that_may_sign_in_and_not_read_is_told_by_its_rights(
     sandbox_for: Callable[..., Sandbox], monkeypatch: pytest.MonkeyPatch
 ) -> None:

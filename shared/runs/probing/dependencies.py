@@ -41,10 +41,14 @@ _NOBODYS = "realign-probe"
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """``ask`` walks the way; it raises ``RealignError`` with what to do where the way ends."""
+    """``ask`` walks the way; it raises ``RealignError`` with what to do where the way ends.
+
+    ``way`` tells one way from another: what one probe finds on it, each other one would find.
+    """
 
     name: str
     kind: str
+    way: str
     ask: Callable[[Walk], None]
 
 
@@ -98,7 +102,9 @@ def _refused(resources: Resources, name: str) -> bool:
 def probes_of(resources: Resources, profile: Profile, how: Thoroughness) -> Iterator[Probe]:
     """The probes of a profile: its site and controllers, its clusters, their relays and its webhook."""
     site = profile.site
-    yield Probe(f"{profile.name}/site", "site", partial(_ask_site, resources=resources, profile=profile, how=how))
+    connections = [(cluster.name, cluster.hosting_connection) for cluster in profile.clusters]
+    ask = partial(_ask_site, resources=resources, profile=profile, how=how)
+    yield Probe(f"{profile.name}/site", "site", f"site {site.model_dump_json()} {connections}", ask)
     relays = site.relays if isinstance(site, CvadSite) else {}
     ca = site.ca if isinstance(site, CvadSite) else None
     for origin in origins_of(site):
@@ -106,19 +112,22 @@ def probes_of(resources: Resources, profile: Profile, how: Thoroughness) -> Iter
         if origin in relays:
             yield _relay(resources, f"{name}/relay", origin, relays[origin], ca)
         elif len(origins_of(site)) > 1:
-            yield Probe(name, "site", partial(_ask_controller, resources=resources, origin=origin, ca=ca))
+            ask = partial(_ask_controller, resources=resources, origin=origin, ca=ca)
+            yield Probe(name, "site", f"controller {origin} {ca}", ask)
     for cluster in profile.clusters:
         name = f"{profile.name}/{cluster.name}"
-        yield Probe(name, "cluster", partial(_ask_cluster, resources=resources, cluster=cluster, how=how))
+        ask = partial(_ask_cluster, resources=resources, cluster=cluster, how=how)
+        yield Probe(name, "cluster", f"cluster {cluster.model_dump_json()}", ask)
         if cluster.relay is not None:
             yield _relay(resources, f"{name}/relay", cluster.url, cluster.relay, cluster.ca)
     if profile.notify is not None:
         ask = partial(_ask_webhook, resources=resources, webhook=profile.notify)
-        yield Probe(f"{profile.name}/webhook", "webhook", ask)
+        yield Probe(f"{profile.name}/webhook", "webhook", f"webhook {profile.notify.model_dump_json()}", ask)
 
 
 def _relay(resources: Resources, name: str, origin: str, route: RelayRoute, ca: str | None) -> Probe:
-    return Probe(name, "relay", partial(_ask_relay, resources=resources, origin=origin, route=route, ca=ca))
+    ask = partial(_ask_relay, resources=resources, origin=origin, route=route, ca=ca)
+    return Probe(name, "relay", f"relay {origin} {route.model_dump_json()} {ca}", ask)
 
 
 def _limits() -> Limits:
