@@ -42,7 +42,7 @@ chaos: $(READY) $(AZURITE)
 	REALIGN_CHAOS=$(or $(SEED),all) $(BIN)/python -m pytest tests/chaos $(if $(SEED),,-n $(WORKERS)) $(ARGS)
 
 soak: $(READY) $(AZURITE)
-	REALIGN_LONG=1 $(BIN)/python -m pytest tests/stateful --timeout 7200 $(ARGS)
+	REALIGN_LONG=1 $(BIN)/python -m pytest tests/stateful tests/unit/planning --timeout 7200 $(ARGS)
 
 bench: $(READY) $(AZURITE)
 	@$(BIN)/python -m tests.bench.scripts --machines $(MACHINES) --latency-ms $(LATENCY_MS)

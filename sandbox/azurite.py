@@ -27,6 +27,7 @@ KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr
 START_ATTEMPTS = 5
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
+KEEP_ALIVE_SECONDS = 600  # Azurite's own five end connections in the moment in which they are used again
 
 
 class AzuriteError(Exception):
@@ -150,6 +151,7 @@ class Azurite:
         command += ["--skipApiVersionCheck", "--silent", "--disableTelemetry"]
         for service, port in zip(("blob", "queue", "table"), self._ports, strict=True):
             command += [f"--{service}Host", "127.0.0.1", f"--{service}Port", str(port)]
+            command += [f"--{service}KeepAliveTimeout", str(KEEP_ALIVE_SECONDS)]
         if self._directory is None:
             command += ["--inMemoryPersistence"]
         else:

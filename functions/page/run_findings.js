@@ -8,11 +8,11 @@ import { FilterBar, filtersOfAddress, isFiltered, keepFilters, NONE } from "./fi
 import { findingsOf } from "./findings.js";
 import { FindingsTable } from "./findings_table.js";
 import { counted, number, refreshAges } from "./format.js";
+import { instead } from "./instead.js";
 import { canApply, canApprove, canCancel, canReview, canRollBack, isOpen, isProposed, isWritten } from "./possible.js";
 import { runHead } from "./run_head.js";
 import { sift } from "./sift.js";
 import { title } from "./shell.js";
-import { empty, loading } from "./states.js";
 import { FINDINGS, spoken, STATES } from "./words.js";
 
 const SEARCH_REST_MS = 120;
@@ -86,8 +86,7 @@ export class RunFindings {
   }
 
   #came() {
-    if (!this.#run) return;
-    if (this.#ready !== this.#store.complete) this.#drawHead();
+    if (this.#run && this.#ready !== this.#store.complete) this.#drawHead();
     this.#drawRows();
   }
 
@@ -150,7 +149,7 @@ export class RunFindings {
     this.#table.element.hidden = !there;
     this.#bar.element.hidden = !rows.length;
     if (there) this.#table.show(run);
-    replace(this.#below, there ? null : this.#instead());
+    replace(this.#below, there ? null : instead(run, this.#store, this.#filters));
     this.#drawChosen();
   }
 
@@ -217,27 +216,6 @@ export class RunFindings {
       this.#button("approve-shown", "Approve", decide.approve, proposed, "primary", " shown"),
       this.#button("reject-shown", "Reject", decide.reject, open, null, " shown"),
     );
-  }
-
-  // what stands where the table would be
-  #instead() {
-    const { status, trigger, counts, fingerprint } = this.#run;
-    const uncounted = trigger === "schedule" ? counts.findings.aligned : 0;
-    if (["queued", "planning"].includes(status))
-      return loading(status === "queued" ? "Waiting for a worker" : "Reading Prism and Citrix");
-    if (this.#store.loading || (!this.#store.complete && !this.#store.problem)) return loading("Loading the findings");
-    if (this.#store.rows.length && !this.#store.shown.length && uncounted && this.#filters.finding === "aligned")
-      return empty("Not listed", "A scheduled run counts the aligned machines and keeps no row of them.");
-    if (this.#store.rows.length && !this.#store.shown.length)
-      return empty("Nothing like that", "No finding of this run fits search and filters.");
-    if (this.#store.problem) return null;
-    if (fingerprint === null) return empty("No plan", "The run ended before it had compared any machine.");
-    if (uncounted)
-      return empty(
-        "No drift",
-        `${counted(uncounted, "machine")} in scope, all aligned. A scheduled run counts those and keeps no row of them.`,
-      );
-    return empty("No findings", "No machine of the site is in the scope of this run.");
   }
 
   #actions() {

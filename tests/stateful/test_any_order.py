@@ -25,7 +25,7 @@ from tests.stateful.example import Example
 from tests.stateful.mishaps import Kind
 
 LONG = os.environ.get("REALIGN_LONG") == "1"
-EXAMPLES, STEPS = (300, 30) if LONG else (24, 14)
+EXAMPLES, STEPS = (300, 30) if LONG else (14, 14)
 
 FORM = settings(
     max_examples=EXAMPLES,

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from shared.model.citrix import Hosting, Machine, MachineId
@@ -21,14 +21,7 @@ from shared.planning.recheck import Action, Verdict, recheck
 from shared.planning.restore import restore
 from tests.unit.planning.builders import at, connection, connection_name, uid
 from tests.unit.planning.estates import ENDPOINTS, LABELS, Estate, crowds, estates
-
-quick = settings(
-    max_examples=120,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
-)
+from tests.unit.planning.examples import some_estates
 
 
 def remaps_of(plan: Plan) -> list[Remap]:
@@ -103,7 +96,7 @@ def connection_of(vm: Vm, estate: Estate) -> tuple[str, str]:
     return known.name, known.id
 
 
-@quick
+@some_estates
 @given(approvals(), st.booleans())
 def test_nothing_is_written_that_citrix_no_longer_has_as_planned(
     case: tuple[list[Remap], Estate], automatic: bool
@@ -124,7 +117,7 @@ def test_nothing_is_written_that_citrix_no_longer_has_as_planned(
         assert (verdict.hosting is not None) == (verdict.action is Action.GO)
 
 
-@quick
+@some_estates
 @given(approvals())
 def test_nothing_is_written_that_would_not_be_planned_or_chosen_now(case: tuple[list[Remap], Estate]) -> None:
     remaps, now = case
@@ -139,7 +132,7 @@ def test_nothing_is_written_that_would_not_be_planned_or_chosen_now(case: tuple[
             )
 
 
-@quick
+@some_estates
 @given(st.one_of(approvals(), crowds()))
 def test_no_two_writes_lead_to_one_vm_and_nobody_shares_one_that_did_not_before(
     case: tuple[list[Remap], Estate],
@@ -154,7 +147,7 @@ def test_no_two_writes_lead_to_one_vm_and_nobody_shares_one_that_did_not_before(
     assert after <= sharing(now.machines)
 
 
-@quick
+@some_estates
 @given(st.one_of(approvals(), crowds()))
 def test_what_is_held_back_for_another_machine_really_would_share_its_vm(case: tuple[list[Remap], Estate]) -> None:
     remaps, now = case
@@ -166,14 +159,14 @@ def test_what_is_held_back_for_another_machine_really_would_share_its_vm(case: t
             assert any(machine in pair for pair in sharing(after.machines))
 
 
-@quick
+@some_estates
 @given(approvals(), st.data())
 def test_the_order_of_the_remaps_never_matters(case: tuple[list[Remap], Estate], data: st.DataObject) -> None:
     remaps, now = case
     assert checked(data.draw(st.permutations(remaps)), now) == checked(remaps, now)
 
 
-@quick
+@some_estates
 @given(estates())
 def test_what_was_just_planned_and_approved_as_a_whole_goes_ahead(estate: Estate) -> None:
     """But for two copies of one UUID: planning tells them apart by their clusters, and applying does not dare to."""
@@ -190,7 +183,7 @@ def test_what_was_just_planned_and_approved_as_a_whole_goes_ahead(estate: Estate
 planned = estates().map(lambda estate: replace(estate, connections=(connection("amsterdam"),)))
 
 
-@quick
+@some_estates
 @given(st.one_of(planned.map(lambda estate: (remaps_of(estate.plan()), estate)), crowds()), st.data())
 def test_rolling_back_what_was_applied_restores_exactly_what_was(
     case: tuple[list[Remap], Estate], data: st.DataObject
@@ -217,7 +210,7 @@ def hosting_in(estate: Estate, machine: MachineId) -> Hosting:
     return found
 
 
-@quick
+@some_estates
 @given(approvals())
 def test_a_roll_back_touches_only_what_still_is_as_the_run_left_it(case: tuple[list[Remap], Estate]) -> None:
     remaps, now = case
@@ -270,7 +263,7 @@ def at_target(vm: Vm, reading: ClusterReading, target: str | None) -> bool:
     return reading.name == name and vm.cluster_uuid in inside
 
 
-@quick
+@some_estates
 @given(with_departures())
 def test_what_was_left_behind_is_as_good_as_gone(estate: Estate) -> None:
     """So no remap leads to it and it is no candidate. To leave one may be weak, no more."""
@@ -290,7 +283,7 @@ def test_what_was_left_behind_is_as_good_as_gone(estate: Estate) -> None:
         assert there.confidence in (gone.confidence, "weak")
 
 
-@quick
+@some_estates
 @given(with_departures())
 def test_no_remap_and_no_candidate_is_a_vm_that_was_left_behind(estate: Estate) -> None:
     for finding in estate.plan().findings:
@@ -299,7 +292,7 @@ def test_no_remap_and_no_candidate_is_a_vm_that_was_left_behind(estate: Estate) 
             assert any(vm.uuid == finding.after.machine_id for vm in finding.candidates)
 
 
-@quick
+@some_estates
 @given(with_departures())
 def test_a_machine_whose_own_vm_is_live_is_not_touched_by_what_was_left(estate: Estate) -> None:
     assume(estate.target is None)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from shared.model.citrix import Hosting, Machine, Provisioning
@@ -41,15 +41,7 @@ from tests.unit.planning.builders import (
     vm,
 )
 from tests.unit.planning.estates import LABELS, Estate, ends_of, estates
-
-# Derandomised: a failure in a pull request is that pull request's, and the same on every machine.
-quick = settings(
-    max_examples=120,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+from tests.unit.planning.examples import some_estates
 
 
 def alive(readings: tuple[ClusterReading, ...]) -> list[Vm]:
@@ -106,7 +98,7 @@ def outcome(made: Plan) -> dict[str, tuple[object, ...]]:
     return {found.machine.id: (found.kind, found.reason, found.confidence, found.after) for found in made.findings}
 
 
-@quick
+@some_estates
 @given(estates(), st.integers(0, 2**32))
 def test_the_order_of_machines_and_vms_never_matters(estate: Estate, seed: int) -> None:
     shuffle = Random(seed)
@@ -159,7 +151,7 @@ def in_another_case(estate: Estate) -> Estate:
     )
 
 
-@quick
+@some_estates
 @given(estates())
 def test_the_case_of_names_never_matters(estate: Estate) -> None:
     one, two = estate.plan(), in_another_case(estate).plan()
@@ -167,7 +159,7 @@ def test_the_case_of_names_never_matters(estate: Estate) -> None:
     assert fingerprint(one.findings) == fingerprint(two.findings)
 
 
-@quick
+@some_estates
 @given(estates(), st.data())
 def test_an_unrelated_vm_never_changes_a_finding(estate: Estate, data: st.DataObject) -> None:
     there = [n for n, reading in enumerate(estate.readings) if not reading.dead]
@@ -186,7 +178,7 @@ def test_an_unrelated_vm_never_changes_a_finding(estate: Estate, data: st.DataOb
     assert other.plan().findings == estate.plan().findings
 
 
-@quick
+@some_estates
 @given(estates())
 def test_every_machine_in_scope_has_exactly_one_finding(estate: Estate) -> None:
     made = estate.plan()
@@ -197,7 +189,7 @@ def test_every_machine_in_scope_has_exactly_one_finding(estate: Estate) -> None:
     assert made.machines_in_scope + made.out_of_scope == len(estate.machines)
 
 
-@quick
+@some_estates
 @given(estates())
 def test_no_two_machines_stand_on_one_vm_unless_each_of_them_in_reach_is_a_conflict(estate: Estate) -> None:
     made = estate.plan()
@@ -214,7 +206,7 @@ def test_no_two_machines_stand_on_one_vm_unless_each_of_them_in_reach_is_a_confl
             assert mine and theirs and not mine & theirs, f"{one.name} and {other.name} share a VM"  # noqa: PT018
 
 
-@quick
+@some_estates
 @given(estates())
 def test_a_remap_leads_to_a_vm_that_an_answering_cluster_lists(estate: Estate) -> None:
     usable = {known.name: known for known in estate.connections}
@@ -232,7 +224,7 @@ def test_a_remap_leads_to_a_vm_that_an_answering_cluster_lists(estate: Estate) -
         assert {(after.machine_id, cluster) for cluster in places(after, estate.readings)} - moving
 
 
-@quick
+@some_estates
 @given(estates())
 def test_only_a_remap_has_a_destination_and_a_confidence(estate: Estate) -> None:
     for finding in estate.plan().findings:
@@ -242,7 +234,7 @@ def test_only_a_remap_has_a_destination_and_a_confidence(estate: Estate) -> None
         assert finding.explanation
 
 
-@quick
+@some_estates
 @given(estates())
 def test_an_aligned_machine_names_a_vm_that_its_own_connection_sees(estate: Estate) -> None:
     for finding in estate.plan().findings:
@@ -250,14 +242,14 @@ def test_an_aligned_machine_names_a_vm_that_its_own_connection_sees(estate: Esta
             assert places(finding.machine.hosting, estate.readings)
 
 
-@quick
+@some_estates
 @given(estates(targeted=False))
 def test_nothing_is_missing_while_any_cluster_is_silent(estate: Estate) -> None:
     if not all(reading.whole for reading in estate.readings):
         assert "missing" not in {finding.kind for finding in estate.plan().findings}
 
 
-@quick
+@some_estates
 @given(estates(targeted=False))
 def test_nothing_is_unknown_for_silence_where_every_cluster_answered_whole(estate: Estate) -> None:
     if all(reading.whole for reading in estate.readings):
@@ -287,7 +279,7 @@ def without(estate: Estate, number: int) -> Estate:
     return replace(estate, readings=(*estate.readings[:number], dead, *estate.readings[number + 1 :]))
 
 
-@quick
+@some_estates
 @given(estates(targeted=False), st.data())
 def test_no_remap_by_name_alone_appears_because_a_cluster_died(estate: Estate, data: st.DataObject) -> None:
     number = data.draw(st.integers(0, len(estate.readings) - 1))
@@ -295,7 +287,7 @@ def test_no_remap_by_name_alone_appears_because_a_cluster_died(estate: Estate, d
     assert not [found for found in remaps(after.plan()) if by_name_alone(found, after.readings)]
 
 
-@quick
+@some_estates
 @given(estates(targeted=False), st.data())
 def test_nothing_is_concluded_about_a_machine_whose_only_cluster_died(estate: Estate, data: st.DataObject) -> None:
     number = data.draw(st.integers(0, len(estate.readings) - 1))
@@ -306,7 +298,7 @@ def test_nothing_is_concluded_about_a_machine_whose_only_cluster_died(estate: Es
             assert finding.kind in ("unknown", "excluded", "conflict", "ambiguous")
 
 
-@quick
+@some_estates
 @given(estates(targeted=True))
 def test_a_remap_of_a_dr_run_leads_to_the_target(estate: Estate) -> None:
     reading, inside = standing_at_the_target(estate)
@@ -317,7 +309,7 @@ def test_a_remap_of_a_dr_run_leads_to_the_target(estate: Estate) -> None:
         assert any((finding.after.machine_id, cluster) in listed for cluster in inside)
 
 
-@quick
+@some_estates
 @given(estates(targeted=True))
 def test_a_dead_target_moves_nobody(estate: Estate) -> None:
     number = [reading.name for reading in estate.readings].index(str(estate.target).partition("/")[0])
@@ -325,7 +317,7 @@ def test_a_dead_target_moves_nobody(estate: Estate) -> None:
     assert {finding.kind for finding in made.findings} <= {"unknown", "excluded", "conflict"}
 
 
-@quick
+@some_estates
 @given(estates())
 def test_a_second_plan_after_applying_the_first_remaps_none_of_its_machines(estate: Estate) -> None:
     made = estate.plan()
@@ -356,7 +348,7 @@ def with_readings(estate: Estate, change: Callable[[ClusterReading], ClusterRead
     return replace(estate, readings=tuple(map(change, estate.readings)))
 
 
-@quick
+@some_estates
 @given(estates())
 def test_a_test_copy_an_agent_and_a_leftover_are_as_good_as_gone(estate: Estate) -> None:
     """So nothing ever lands on one, and none keeps a machine from its VM. To leave one may be weak, no more."""
@@ -376,7 +368,7 @@ def test_a_test_copy_an_agent_and_a_leftover_are_as_good_as_gone(estate: Estate)
         assert there.confidence in (gone.confidence, "weak")
 
 
-@quick
+@some_estates
 @given(estates())
 def test_no_remap_and_no_candidate_is_a_test_copy_an_agent_or_a_leftover(estate: Estate) -> None:
     for finding in estate.plan().findings:
@@ -385,7 +377,7 @@ def test_no_remap_and_no_candidate_is_a_test_copy_an_agent_or_a_leftover(estate:
             assert any(one.uuid == finding.after.machine_id for one in finding.candidates)
 
 
-@quick
+@some_estates
 @given(estates(), st.integers(0, 2**32))
 def test_the_order_in_which_a_central_tells_its_jobs_never_matters(estate: Estate, seed: int) -> None:
     shuffle = Random(seed)
@@ -395,7 +387,7 @@ def test_the_order_in_which_a_central_tells_its_jobs_never_matters(estate: Estat
     assert other.plan() == estate.plan()
 
 
-@quick
+@some_estates
 @given(estates())
 def test_which_central_tells_of_a_job_never_matters(estate: Estate) -> None:
     """A profile may have both Centrals of a recovery plan, or one of them."""
@@ -405,7 +397,7 @@ def test_which_central_tells_of_a_job_never_matters(estate: Estate) -> None:
     assert replace(other, readings=(*other.readings, teller)).plan().findings == estate.plan().findings
 
 
-@quick
+@some_estates
 @given(estates(), st.data())
 def test_a_job_about_vms_that_nobody_holds_changes_nothing(estate: Estate, data: st.DataObject) -> None:
     told = job(("nobody's", data.draw(st.sampled_from(LABELS))), hour=data.draw(st.integers(-1, 3)), id_="another")
@@ -413,7 +405,7 @@ def test_a_job_about_vms_that_nobody_holds_changes_nothing(estate: Estate, data:
     assert other.plan() == estate.plan()
 
 
-@quick
+@some_estates
 @given(estates(), st.data())
 def test_a_test_whose_copies_are_gone_changes_nothing(estate: Estate, data: st.DataObject) -> None:
     sources = data.draw(st.lists(st.sampled_from(LABELS), min_size=1, unique=True))
@@ -431,7 +423,7 @@ def rivals_of(finding: Finding, estate: Estate) -> set[VmUuid]:
     return {one.uuid for one in finding.candidates if (one.uuid, one.cluster_uuid) in seen}
 
 
-@quick
+@some_estates
 @given(estates())
 def test_a_remap_is_proven_only_by_its_own_vm_alone_or_by_the_single_end_of_the_jobs(estate: Estate) -> None:
     for finding in remaps(estate.plan()):
@@ -443,7 +435,7 @@ def test_a_remap_is_proven_only_by_its_own_vm_alone_or_by_the_single_end_of_the_
             assert ends == {after.machine_id} or rivals_of(finding, estate) == {held} == {after.machine_id}
 
 
-@quick
+@some_estates
 @given(estates())
 def test_a_remap_away_from_where_the_jobs_lead_is_weak(estate: Estate) -> None:
     for finding in remaps(estate.plan()):
@@ -452,7 +444,7 @@ def test_a_remap_away_from_where_the_jobs_lead_is_weak(estate: Estate) -> None:
             assert finding.confidence == "weak"
 
 
-@quick
+@some_estates
 @given(
     remapped=st.integers(0, 30),
     healthy=st.integers(0, 30),
@@ -469,7 +461,7 @@ def test_the_limits_fire_exactly_at_their_edge(remapped: int, healthy: int, outs
     assert [guard.name for guard in made.guards] == ["max-changes"] * many + ["max-change-percent"] * share
 
 
-@quick
+@some_estates
 @given(estates(), st.integers(0, 3))
 def test_a_healthy_machine_is_not_touched_by_what_happens_to_others(estate: Estate, number: int) -> None:
     record = machine("HEALTHY-1", holds="healthy")
