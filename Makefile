@@ -1,6 +1,6 @@
 # Every target sets up what is missing; nothing but Python 3.11 to 3.13 is assumed.
 PYTHON ?= python3
-WORKERS ?= 4
+WORKERS ?= 5
 MACHINES ?= 300
 LATENCY_MS ?= 20
 BIN := .venv/bin
@@ -15,7 +15,7 @@ WORKER := tests/worker/.venv-3.13/.ready
 INFRA := tests/infra/.venv-checkov/.ready tests/infra/.venv-azure/.ready
 CLIENTS := tests/nutanix_clients/.venv-4.0/.ready tests/nutanix_clients/.venv-4.3/.ready
 
-.PHONY: demo serve package setup test crash chaos soak bench screenshots browser audit lint clean
+.PHONY: demo serve package setup compiled test crash chaos soak bench screenshots browser audit lint clean
 
 demo: $(READY) $(AZURITE)
 	@$(BIN)/python -m sandbox demo
@@ -29,6 +29,10 @@ package: $(READY)
 
 # all that the tests need; with -j several at a time
 setup: $(READY) $(AZURITE) $(HYCO) $(AXE) $(KUSTO) $(CLIENTS) $(WORKER) $(INFRA) browser
+
+# the workers of the tests would each compile all test files; once is enough, while other things are set up
+compiled: $(READY)
+	@$(BIN)/python -m pytest --collect-only --quiet > /dev/null
 
 test: setup
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)

@@ -45,7 +45,7 @@ def app_alone(unpacked: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple
     clean = tmp_path_factory.mktemp("clean") / "venv"
     python = clean / "bin" / "python"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", clean], timeout=60, check=True)
-    install = ["-m", "pip", "--python", python, "install", "--quiet", "--disable-pip-version-check"]
+    install = ["-m", "pip", "--python", python, "install", "--quiet", "--no-compile", "--disable-pip-version-check"]
     done = subprocess.run(
         [sys.executable, *install, "--requirement", unpacked / "requirements.txt"],
         capture_output=True,
