@@ -32,7 +32,7 @@ setup: $(READY) $(AZURITE) $(HYCO) $(AXE) $(KUSTO) $(CLIENTS) $(WORKER) $(INFRA)
 
 # the workers of the tests would each compile all test files; once is enough, while other things are set up
 compiled: $(READY)
-	@$(BIN)/python -m pytest --collect-only --quiet > /dev/null
+	@found=$$($(BIN)/python -m pytest --collect-only --quiet) || { echo "$$found"; exit 1; }
 
 test: setup
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)

@@ -20,6 +20,7 @@ from shared.profile.policy import OLDEST_PLAN
 from shared.runs.deciding.review import REVIEWABLE
 from shared.runs.resources import Resources
 
+_OPEN = (RemapState.PROPOSED.value, RemapState.APPROVED.value)
 LONGEST = 540.0  # seconds: below the ten minutes that a step may work at a time
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,8 @@ class Removed:
 def remove_old(resources: Resources, longest: float = LONGEST) -> Removed:
     """Remove the runs that rest and last changed before the days of ``REALIGN_RETENTION_DAYS``, within ``longest`` s.
 
-    Raises ``StorageError`` where the account fails altogether; a run that cannot be removed keeps no other.
+    One whose plan may still be decided on is left. Raises ``StorageError`` where the account fails
+    altogether; a run that cannot be removed keeps no other.
     """
     now, ends = resources.now(), monotonic() + longest
     days = resources.settings.retention.days
@@ -79,6 +81,6 @@ def _remove(resources: Resources, profile: str, run_id: RunId, days: int) -> boo
 def _kept_until(run: Run, days: int) -> datetime:
     """Whatever its profile says of the age of plans: nobody may still decide on what is removed."""
     last = max(at for at in (run.created_at, run.ended_at, run.updated_at) if at is not None)
-    waits = run.status in REVIEWABLE and run.states.get(RemapState.PROPOSED.value, 0) > 0
+    waits = run.status in REVIEWABLE and any(run.states.get(state, 0) for state in _OPEN)
     planned = run.planned_at or run.created_at
     return max(last + timedelta(days=days), planned + OLDEST_PLAN) if waits else last + timedelta(days=days)

@@ -89,15 +89,21 @@ def test_a_run_at_work_is_never_removed(place: Workplace) -> None:
     assert place.run(waiting).status is RunStatus.AWAITING_REVIEW
 
 
-def test_a_plan_that_may_still_be_decided_on_is_not_removed(place: Workplace) -> None:
+@pytest.mark.parametrize("approved", [False, True], ids=["proposed", "approved"])
+def test_a_plan_that_may_still_be_decided_on_is_not_removed(place: Workplace, approved: bool) -> None:
     place.resources.settings = load({**place.sandbox.environ, "REALIGN_RETENTION_DAYS": "1"})
     waiting = place.planned(place.profile({"planMaxAgeHours": 720}))
+    if approved:
+        place.approve(waiting, apply=False)
     over = place.planned(place.profile(), mode="report")
     place.clock.advance(29 * 24 * AN_HOUR)
     assert remove_old(place.resources).runs == 1
     with pytest.raises(NotFound):
         place.run(over)
-    place.approve(waiting)
+    if approved:
+        place.apply(waiting)
+    else:
+        place.approve(waiting)
     place.clock.advance(2 * 24 * AN_HOUR)
     place.work()
     assert place.run(waiting).status is RunStatus.COMPLETED
